@@ -21,7 +21,7 @@ from mailbridge.store.sqlite.database import (
 )
 from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
-from mailbridge.store.sqlite.retention import Retention
+from mailbridge.store.sqlite.retention import REALIGN, Retention
 from mailbridge.store.sqlite.rotation import cipher_at_start
 from mailbridge.store.sqlite.rotation import finish as finish_rotation
 from mailbridge.store.sqlite.store import SqliteStore
@@ -101,5 +101,7 @@ def _resume_clock(connection: apsw.Connection, clock: SteadyClock, queues: Queue
     newest = connection.execute("SELECT max(received_at) FROM mail").fetchone()
     clock.resume(read_anchor(connection), newest=newest[0] if newest else None)
     if not queues.is_busy(connection):
-        retention.put_right(connection, clock)
+        if abs(clock.drift) > REALIGN:
+            retention.put_right(connection, clock)
+        retention.clamp(connection, clock.micros())
     keep_anchor(connection, clock.anchor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import apsw
@@ -9,6 +10,9 @@ import apsw
 from mailbridge.clock import SteadyClock
 from mailbridge.config.settings import RetentionSettings
 from mailbridge.store.retaining import AHEAD, ERASED_AT_ONCE, LONGEST, PURGED_AT_ONCE, identifiers_of, kept_for
+
+REALIGN = timedelta(seconds=1)
+"""How far the wall clock may be off before steady time is put back on it, once nothing waits to be pushed."""
 
 NOTHING = (-LONGEST, -LONGEST)
 ERASE_CODES = """

@@ -40,13 +40,10 @@ from mailbridge.store.sqlite.mails import SqliteMails
 from mailbridge.store.sqlite.outbox import SqliteOutbox
 from mailbridge.store.sqlite.queues import Queues
 from mailbridge.store.sqlite.readers import Readers
-from mailbridge.store.sqlite.retention import Retention
+from mailbridge.store.sqlite.retention import REALIGN, Retention
 from mailbridge.store.sqlite.shared import SqliteDatabase, SqliteTransaction, through
 from mailbridge.store.sqlite.turning import Turning
 from mailbridge.store.sqlite.writer import Writer
-
-REALIGN = timedelta(seconds=1)
-"""How far the wall clock may be off before steady time is put back on it, once nothing waits to be pushed."""
 
 SWEEP_EVERY = timedelta(seconds=30)
 

@@ -294,7 +294,7 @@ class TroubleContract(Contract):
     @looped
     async def test_whoever_asks_learns_whether_it_can_be_written(self, place: Place, trouble: str) -> None:
         """After a write has failed `probe` tries one: it says so as long as the trouble lasts, and is content at once when it is over."""
-        store = await place.open()
+        store, _ = await self._prepared(place)
         await store.probe()
         with place.in_trouble(trouble):
             with pytest.raises(StoreUnavailable):
