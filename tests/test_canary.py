@@ -141,6 +141,7 @@ REVEALING = {
     "intake/door.py": "into a digest that tells copies apart",
     "intake/fingerprint.py": "into a digest that tells copies apart",
     "intake/understand.py": "where a link leads",
+    "core/bound.py": "whether the last line binds the code that the words name",
     "core/extract.py": "whether it is the value that another part shows",
     "core/extraction.py": "whether it is a link at all",
     "core/otpauth.py": "into the address that an authenticator reads",
