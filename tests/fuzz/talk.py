@@ -38,6 +38,9 @@ SLOWEST = 2.0
 QUIET = 0.05
 """Seconds without an answer after which the server is taken to wait for more, which does not come."""
 
+HONEST = 60.0
+"""Seconds for the answer to an honest request, which ends by itself: our end of it, shown early, would end it without an answer."""
+
 OFTEN = 200
 """Inputs after which the daemon has to answer honest requests as ever."""
 
@@ -125,25 +128,27 @@ class HttpTalk:
 
     async def tend(self) -> None:
         """The daemon is well, keeps its code for whom it is, and gives it to the seeds that may have it."""
-        assert b"200 OK" in await self._exchange(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        ready = b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        assert b"200 OK" in await self._exchange(ready, quiet=HONEST, slowest=HONEST)
         if (
             await self._running.engine.store.codes.newest(_wanted(self._running)) is None
         ):  # an honest consumer was among the mutations
             await plant(self._running)
         for seed in (BEARER, POLL):
-            assert LIVE.encode() in await self._exchange(seed + LAST), "who may have the code does not get it"
+            answered = await self._exchange(seed + LAST, quiet=HONEST, slowest=HONEST)
+            assert LIVE.encode() in answered, f"who may have the code does not get it: {answered[:300]!r}"
 
-    async def _exchange(self, octets: bytes) -> bytes:
-        """Everything that is answered until the server closes; a silent server sees our end of it first."""
+    async def _exchange(self, octets: bytes, *, quiet: float = QUIET, slowest: float = SLOWEST) -> bytes:
+        """Everything that is answered until the server closes; one that was silent for ``quiet`` seconds sees our end of it first."""
         number = next(self._numbers)
         own = (f"127.{number >> 14 & 127}.{number >> 7 & 127}.{number & 127 or 128}", 0) if sys.platform == "linux" else None
-        async with asyncio.timeout(SLOWEST):
+        async with asyncio.timeout(slowest):
             reader, writer = await asyncio.open_connection(*self._at, local_addr=own)
             parts: list[bytes] = []
             with contextlib.suppress(ConnectionError):
                 writer.write(octets)
                 try:
-                    while part := await asyncio.wait_for(reader.read(65_536), QUIET):
+                    while part := await asyncio.wait_for(reader.read(65_536), quiet):
                         parts.append(part)
                 except TimeoutError:
                     writer.write_eof()
