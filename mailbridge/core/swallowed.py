@@ -24,7 +24,7 @@ UNQUOTED = re.compile(r"=\s?(?:\"[^\"<>]*>|'[^'<>]*>)")
 
 UNQUOTED_MARKS = re.compile(rb"=(?:\"[^\"<>]*>|'[^'<>]*>)")
 QUOTES = b"\"'="
-NO_MARKS = bytes(octet for octet in range(256) if octet not in b"<>" + QUOTES)
+NO_MARKS = bytes(octet for octet in range(128) if octet not in b"<>" + QUOTES)
 
 TAG = re.compile(r"<[!?/a-zA-Z][^<>]*(?:>|(?=<)|\Z)")
 TAGGED = re.compile(r"</?[a-zA-Z]")
@@ -60,7 +60,7 @@ def _bare(found: re.Match[str]) -> str:
     """A tag without its attributes; a blank for one that may hide. Of one without an end the words stay, without its name."""
     element = ELEMENT.fullmatch(found[0])
     if element is None:
-        return " " if found[0].endswith(">") else BEGINNING.sub(" ", found[0], count=1)
+        return " " if found[0].endswith(">") else BEGINNING.sub(" ", found[0])
     return f"<{element[1]}{element[2]}>" if SHOWN.fullmatch(element[2]) else " "
 
 
@@ -70,7 +70,7 @@ def _without_comments(html: str) -> str | None:
     kept = []
     while start >= 0:
         kept.append(html[end:start])
-        end = html.find("-->", start + 2) + 3
+        end = html.find("-->", start) + 3
         if end < 3 or "<!--" in CONDITION.sub("", html[start + 4 : end - 3], count=1):
             return None
         start = html.find("<!--", end)

@@ -83,6 +83,52 @@ def test_words_of_a_torn_tag_stay_and_its_name_goes() -> None:
     assert unswallowed("<style>p{x:1}</style>a<style><b>2</b>") == " a <b>2</b>"
 
 
+BEGUN = [
+    "<!-- without an end",
+    "<!--",
+    "<!-- one --><!-- another",
+    "<!-- a <!---->",
+    "<!--[if mso]><!--[if gte mso 9]><!-- a -->",
+    "<a <b>x</b>",
+    '<a title="x>y</a><!-- c -->',
+    "<!-- c --><a title='x>y</a>",
+    "Hello <b",
+]
+ENDED = [
+    "a<!-->b",
+    "<!-- a <!--->",
+    "<!-- a --><b>x</b><!-- c -->",
+    '<a title="<!-- x -->y">z</a>',
+    "a = b isn't > c",
+    "1 < 2, 3 > 2",
+]
+
+
+@pytest.mark.parametrize("html", BEGUN)
+def test_what_does_not_end_is_seen(html: str) -> None:
+    """A comment, a tag or a quote that goes on, wherever in the page it begins, and a comment within a comment."""
+    assert is_swallowed(html, ())
+
+
+@pytest.mark.parametrize("html", ENDED)
+def test_what_ends_is_no_mark(html: str) -> None:
+    """Comments end as browsers end them, quotes of text are no quotes of a tag, and signs of mathematics are no tags."""
+    assert not is_swallowed(html, ())
+
+
+def test_tags_in_an_element_of_text_are_swallowed() -> None:
+    """Where an author wrote a title he wrote no tag in it, although it ends; what is read as a page may hold tags if it ends."""
+    assert is_swallowed("<title>Ann <b>x</title>", [("title", "Ann <b>x")])
+    assert not is_swallowed("<title>Ann</title>", [("title", "Ann")])
+    assert is_swallowed("<select><b>x</b>", [("select", "")])
+    assert not is_swallowed("<select><b>x</b></select>", [("select", "")])
+
+
+def test_a_tag_of_a_program_leaves_nothing() -> None:
+    """Elements of other vocabularies go, with their names; the text within stays."""
+    assert unswallowed("a<o:p>1</o:p>b") == "a 1 b"
+
+
 @pytest.mark.parametrize("mark", ["<!--", "<a title='", "<select>", "<b ", "<style>", "=' "])
 def test_the_look_is_linear(mark: str) -> None:
     """A page of nothing but such marks is judged and read again at once."""

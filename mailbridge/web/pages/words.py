@@ -146,6 +146,7 @@ TEXTS: Mapping[str, str] = MappingProxyType(
         "check.reading": "Readings of the mail",
         "check.stranger": "Unknown sender",
         "check.platform": "Mail of a platform",
+        "check.age": "Signed too long ago",
         "check.inbox": "Throw-away inbox",
         # Mail.
         "mail.empty": "No mail is like that.",
