@@ -94,7 +94,7 @@ async def check(
             why, is_broken = one.why, one.is_broken
             continue
         covered |= adds
-        found = one if found is None else _both(found, one)
+        found = one if found is None else combined(found, one)
     return found or Unproven(by="dkim", why=why, is_broken=is_broken)
 
 
@@ -187,7 +187,7 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
     )
 
 
-def _both(one: Proven, other: Proven) -> Proven:
+def combined(one: Proven, other: Proven) -> Proven:
     """What two genuine signatures of one author say together."""
     named, written = one.named | other.named, one.written | other.written
     return replace(
