@@ -70,7 +70,7 @@ def arc(content: bytes, keys: Keys) -> list[str] | None:
         return None
     newest = hops[-1].signature
     found = _tags(newest)
-    if not _is_well_formed(found, SIGNED_TAGS) or "arc-seal" in hosts_of(found["h"].lower()):
+    if not _is_well_formed(found, SIGNED_TAGS) or "arc-seal" in hosts_of(found["h"]):
         return None
     if not _is_genuine(mail, newest, {"c": "relaxed/relaxed", **found}, keys):
         return None
@@ -206,7 +206,7 @@ def _is_genuine(mail: _Mail, own: Header, found: Mapping[str, str], keys: Keys) 
     body = relaxed_body(mail.body) if of_body == "relaxed" else simple_body(mail.body)
     if hashlib.sha256(body).digest() != _octets(found["bh"]):
         return False
-    names = [name.lower().encode("utf-8", "replace") for name in hosts_of(found["h"])]
+    names = [name.encode("utf-8", "replace") for name in hosts_of(found["h"])]
     if b"from" in names:
         names.append(b"from")  # one From more than there is: a second one would be covered, and so would not fit
     chosen, last = mail.chosen(names), _bare(own)

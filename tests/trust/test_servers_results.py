@@ -191,3 +191,9 @@ async def test_where_the_policy_is_not_to_be_had() -> None:
     assert proof(await found(fetched(SIGNED + spf() + DMARC, silent()), nobody())).written == frozenset()
     with pytest.raises(DnsUnavailable):
         await found(fetched(spf() + DMARC, mail()), nobody())
+
+
+def test_blanks_before_the_servers_name_are_none_of_it() -> None:
+    """A folded header begins with blanks."""
+    content = fetched(DMARC, mail()).replace(b": mx.mailbox.example;", b":\r\n\t  MX.mailbox.example;", 1)
+    assert proof(checked(content, is_shared=False)).detail.endswith("found dmarc=pass for acme.example")
