@@ -34,11 +34,11 @@ def test_the_text_of_a_mail_is_masked_and_marked(scene: Scene) -> None:
     """It is there a moment after the page; nothing of the code is in the document until it is asked for, and again ten seconds later."""
     script = """
         await page.waitForSelector("#text mark.chosen");
-        const hidden = await page.content();
+        const hidden = await page.content(), digits = (await page.innerText("main")).replace(/[^0-9a-z]+/gi, "");
         await page.click("#found button:text('Reveal')"); await page.waitForSelector("#found .mail-text mark.chosen");
         const shown = await page.innerText("#found .mail-text mark.chosen");
         await page.waitForFunction(() => !document.documentElement.outerHTML.includes("771 204"), null, {timeout: 14000});
-        return [hidden.includes("771") || hidden.includes("204"), hidden.includes("verification"), shown];"""
+        return [/771[^0-9a-z]{0,8}204/i.test(hidden) || digits.includes("771204"), hidden.includes("verification"), shown];"""
     assert scene.at("/mail/1", script) == [False, True, "771 204"]
     assert scene.browser.complaints() == []
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -92,10 +93,20 @@ def configuration(houses: Sequence[House], *, smtp: int, http: int) -> str:
     return text
 
 
+def is_ready(house: House) -> bool:
+    """Whether a replica says that it is."""
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"http://{house.host}:{house.http}/readyz", trust_env=False, timeout=10).status_code == 200
+    return False
+
+
 @contextmanager
 def running_haproxy(folder: Path, houses: Sequence[House]) -> Iterator[Balancer]:
-    """It, once every replica gets mail from it, for the length of the block."""
+    """It, once every replica gets mail from it, for the length of the block. It takes each for ready until it has asked, so it is begun
+    when they are."""
     assert PROGRAM is not None
+    for house in houses:
+        wait_for(partial(is_ready, house), "the replica is ready")
     balancer = Balancer(smtp=free_port(), http=free_port(), log=folder / "haproxy.log")
     path = folder / "haproxy.cfg"
     path.write_text(configuration(houses, smtp=balancer.smtp, http=balancer.http), encoding="utf-8")
