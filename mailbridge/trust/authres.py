@@ -47,7 +47,7 @@ async def find(mail: RawMail, *, sender: str, servers: Collection[str], now: dat
     if loose == strict:
         return strict
     try:
-        is_shared = await is_by_shared_server(mail.values("authentication-results")[0], sender.rpartition("@")[2].lower(), dns)
+        is_shared = await is_by_shared_server(mail.values("authentication-results")[0], sender.rpartition("@")[2], dns)
     except DnsUnavailable:
         if isinstance(strict, Proven):
             return strict

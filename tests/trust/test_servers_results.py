@@ -193,6 +193,13 @@ async def test_where_the_policy_is_not_to_be_had() -> None:
         await found(fetched(spf() + DMARC, mail()), nobody())
 
 
+@looped
+async def test_capitals_in_the_authors_domain_change_nothing() -> None:
+    """Whether others send from its servers is asked of the domain, however the From writes it."""
+    for sender in (SENDER, "no-reply@ACME.Example"):
+        assert "others may send" in why(await found(fetched(DMARC, mail()), zone(), sender))
+
+
 def test_blanks_before_the_servers_name_are_none_of_it() -> None:
     """A folded header begins with blanks."""
     content = fetched(DMARC, mail()).replace(b": mx.mailbox.example;", b":\r\n\t  MX.mailbox.example;", 1)
