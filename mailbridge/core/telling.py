@@ -26,6 +26,9 @@ FIELD = "only a field of the mail holds words that call it a code: whoever fille
 GREETED = "only the words by which the mail greets somebody call it a code: they are a name that somebody chose"
 
 SEPARATORS = re.compile(r"[\s\-–.‐‑]")
+BOUND = re.compile(r"[\w/=.]")
+"""What stands before a longer value, or one of an address."""
+
 WORD = re.compile(r"[^\W\d_]{2,}")
 SPACELESS = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 BEFORE = re.compile(r"[.!?;](?=\s)|[。！？]")
@@ -168,6 +171,25 @@ def _plain(text: str) -> str:
     return SEPARATORS.sub("", plain)
 
 
+def _place(plain: str, wanted: str) -> tuple[int, int] | None:
+    """Where a text has a value first, whose characters may be apart by one separator each. No pattern: it would be another for each
+    mail, and compiling it costs more than all else here."""
+    at = plain.find(wanted[0]) if wanted else -1
+    while at >= 0:
+        end = at
+        for char in wanted:
+            if end > at and SEPARATORS.match(plain, end):
+                end += 1
+            if not plain.startswith(char, end):
+                break
+            end += 1
+        else:
+            if not at or BOUND.match(plain, at - 1) is None:
+                return at, end
+        at = plain.find(wanted[0], at + 1)
+    return None
+
+
 def _words(text: str) -> int:
     """How many words a text has; two characters of a script without blanks count as one."""
     return len(WORD.findall(text)) + len(SPACELESS.findall(text)) // 2
@@ -176,20 +198,21 @@ def _words(text: str) -> int:
 def _around(text: str, value: str, reader: Reader) -> Iterator[_Around]:
     """What stands around the words of a line that call a value a code."""
     plain = ascii_digits(text)
-    found = re.search(r"(?<![\w/=.])" + r"[\s\-–.‐‑]?".join(map(re.escape, _plain(value))), plain)
-    if found is None:
+    place = _place(plain, _plain(value))
+    if place is None:
         return
-    start = max((mark.end() for mark in BEFORE.finditer(plain, 0, found.start())), default=0)
-    stop = AFTER.search(plain, found.end())
+    begins, ends = place
+    start = max((mark.end() for mark in BEFORE.finditer(plain, 0, begins)), default=0)
+    stop = AFTER.search(plain, ends)
     end = stop.start() if stop is not None else len(plain)
     labels = [(one.start, one.end) for one in reader.labels(plain) if one.is_code and start <= one.start < end]
     calling = labels or [one for one in _told_to(plain, reader) if start <= one[0] < end]
-    before = plain[start : min([found.start(), *(one[0] for one in calling)])] if calling else ""
+    before = plain[start : min([begins, *(one[0] for one in calling)])] if calling else ""
     label = LABEL.match(plain)
-    is_filled = label is not None and label.end() <= found.start()
+    is_filled = label is not None and label.end() <= begins
     yield _Around(
         before=before,
-        behind=plain[max([found.end(), *(one[1] for one in labels)]) : end] if labels else "",
+        behind=plain[max([ends, *(one[1] for one in labels)]) : end] if labels else "",
         outside=f"{plain[:start]} {plain[end:]}",
         label=label[1] if label is not None and is_filled and any(one[0] >= label.end() for one in calling) else "",
         is_greeting=_words(before) > 0 and plain.rstrip().endswith(GREETING),
