@@ -30,8 +30,9 @@ async def health_of(here: Bridge) -> Health:
     engine = here.engine
     ailing = {**engine.dispatcher.failing, **engine.dispatcher.alarms}
     checks = {f"target {name}": reason for name, reason in ailing.items()}
-    if engine.targets.served(here.settings).is_practice:
-        checks["practice"] = NO_KEY if engine.targets.served(here.settings).is_only_practice else NO_KEY_BESIDE
+    served = engine.targets.served(here.settings)
+    if served.is_practice:
+        checks["practice"] = NO_KEY if served.is_only_practice else NO_KEY_BESIDE
     if here.door.intake.is_alarmed(engine.clock.now()):
         checks["trust"] = "many mails are held without proof"
     for name, reason in engine.listeners.teller.failing.items():
@@ -56,9 +57,7 @@ async def health_of(here: Bridge) -> Health:
     if here.live.is_leaving:
         level, checks = Level.UNREADY, {**checks, "stopping": "this daemon was told to stop"}
     checks = {name: engine.masks.masked(reason) for name, reason in checks.items()}
-    strangers = strangers_meaning(
-        here.settings.trust.strangers, is_practice=engine.targets.served(here.settings).is_only_practice
-    )
+    strangers = strangers_meaning(here.settings.trust.strangers, is_practice=served.is_only_practice)
     shown = tuple(shown_here(one, engine.masks.masked) for one in mailboxes)
     return Health(level=level, checks=checks, mailboxes=shown, strangers=strangers)
 

@@ -72,8 +72,7 @@ class _Lines:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Around:
     """Of the sentence that holds a value: what stands before and behind the words that call it a code, and outside of the
-    sentence; whether it is a greeting, and of a word
-    or two; and the name of the field that its line is, if it is one."""
+    sentence; whether it is a greeting, and of a word or two; and the name of the field that its line is, if it is one."""
 
     before: str
     behind: str
@@ -96,7 +95,7 @@ def doubt(parts: Parts, reader: Reader, value: str) -> str:
     if any(_is_quoted_name(text, value, reader) for _, text in lines.own):
         return QUOTED
     texts = [text for _, text in lines.others]
-    around = [one for _, text in lines.own for one in _around(text, value, reader)]
+    around = [one for _, text in lines.own if (one := _around(text, value, reader)) is not None]
     if texts and around and all(one.is_greeting and one.is_short for one in around):
         return GREETED
     if _is_told(texts, reader):
@@ -195,12 +194,12 @@ def _words(text: str) -> int:
     return len(WORD.findall(text)) + len(SPACELESS.findall(text)) // 2
 
 
-def _around(text: str, value: str, reader: Reader) -> Iterator[_Around]:
-    """What stands around the words of a line that call a value a code."""
+def _around(text: str, value: str, reader: Reader) -> _Around | None:
+    """What stands around the words of a line that call a value a code; None where the line has it only within a longer value."""
     plain = ascii_digits(text)
     place = _place(plain, _plain(value))
     if place is None:
-        return
+        return None
     begins, ends = place
     start = max((mark.end() for mark in BEFORE.finditer(plain, 0, begins)), default=0)
     stop = AFTER.search(plain, ends)
@@ -210,7 +209,7 @@ def _around(text: str, value: str, reader: Reader) -> Iterator[_Around]:
     before = plain[start : min([begins, *(one[0] for one in calling)])] if calling else ""
     label = LABEL.match(plain)
     is_filled = label is not None and label.end() <= begins
-    yield _Around(
+    return _Around(
         before=before,
         behind=plain[max([ends, *(one[1] for one in labels)]) : end] if labels else "",
         outside=f"{plain[:start]} {plain[end:]}",

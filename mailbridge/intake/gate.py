@@ -164,7 +164,7 @@ class Gate:
         whichever makes it younger; and a code for which its mail states no lifetime has that of the settings.
         """
         signed_at = passed.proof.signed_at if passed.proof is not None else None
-        if signed_at is None or kind == "body" or self.policy.is_practice:
+        if signed_at is None or kind == "body":
             return ""
         lives = understood.extraction.lifetime or self.policy.lifetime
         age = min(received_at - signed_at, received_at + self._drift() - signed_at)
@@ -240,7 +240,7 @@ class Gate:
             detail=passed.detail,
             identification=passed.identification,
             warning=passed.warning,
-            proof=passed.proof or meeting.proof,
+            proof=meeting.proof,
             introduction=introduction,
         )  # a replace() takes three times as long
 

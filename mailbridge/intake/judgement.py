@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Literal
+from typing import Literal, get_args
 
 from mailbridge.core.dataclass import dataclass
 from mailbridge.core.identification import Identification
@@ -26,21 +26,7 @@ Check = Literal[
     "inbox",
 ]
 Kind = Literal["code", "link", "body"]
-CHECKS: tuple[Check, ...] = (
-    "sender",
-    "link-host",
-    "dkim",
-    "arc",
-    "forwarder",
-    "authres",
-    "token",
-    "recipient",
-    "reading",
-    "age",
-    "stranger",
-    "platform",
-    "inbox",
-)
+CHECKS: tuple[Check, ...] = get_args(Check)
 
 KEYS: dict[Check, str] = {
     "sender": "[[address]] accept_from, [trust] senders",

@@ -135,10 +135,7 @@ class Mails:
 
     async def replay(self, ask: OneMail, by: str, key: str = "") -> Handed | Fault:
         """Process a mail again as a new one. A mail that passed needs no proof again; a held one needs its proof. ``key`` is
-        the idempotency key of the request: the same key gives the same new mail.
-
-        ``key`` is a name of the request, where it has one: the same makes the same new mail.
-        """
+        the idempotency key of the request, if it has one: the same key gives the same new mail."""
         found = await self._kept(ask.id)
         if isinstance(found, Fault):
             return found

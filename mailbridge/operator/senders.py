@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from mailbridge.config.added import has_main
 from mailbridge.operator.asks import Nothing
-from mailbridge.operator.faults import Fault
 from mailbridge.operator.parts import Configuration
 from mailbridge.operator.shapes import KnownSenders, LearnedSites
-from mailbridge.operator.targets import skyvern_account
 from mailbridge.store.sites import Sites
 
 
@@ -19,10 +18,10 @@ class SenderVerbs:
 
     async def known(self, ask: Nothing) -> KnownSenders:  # noqa: ARG002
         """The sites of Skyvern's credentials by identifier, and the settings about everybody else."""
-        trust, learned = self._configuration.now.trust, await self._sites.learned()
+        settings, learned = self._configuration.now, await self._sites.learned()
         return KnownSenders(
             learned=[LearnedSites(identifier=line, sites=sorted(sites)) for line, sites in sorted(learned.items()) if sites],
-            senders=list(trust.senders),
-            strangers=trust.strangers,
-            is_practice=isinstance(skyvern_account(self._configuration.now), Fault),
+            senders=list(settings.trust.senders),
+            strangers=settings.trust.strangers,
+            is_practice=not has_main(settings),
         )

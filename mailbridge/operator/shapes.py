@@ -294,7 +294,7 @@ class LearnedSites(Shape, frozen=True, kw_only=True):
 
 class KnownSenders(Shape, frozen=True, kw_only=True):
     """Which senders are known without a word of a person. ``senders`` is `[trust] senders`, ``strangers`` what becomes of the mails of
-    unknown senders; ``is_practice``: there is no Skyvern key, so every code goes to the practice receiver."""
+    unknown senders; ``is_practice``: there is no Skyvern key, and the practice receiver takes the codes."""
 
     learned: list[LearnedSites]
     senders: list[str]

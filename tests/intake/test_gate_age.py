@@ -18,9 +18,15 @@ from tests.trust.mails import mail
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 BOUND = "otp@bridge.example"
+TOKEN = "otp-7m3k9q2wxy8vhtnc@bridge.example"
+PROVING = "proving@bridge.example"
 SETTINGS = s.Settings(
     domains=s.DomainSettings(accept=("bridge.example",)),
-    address=(s.AddressSettings(rcpt=BOUND, identifier="ann@corp.example"),),
+    address=(
+        s.AddressSettings(rcpt=BOUND, identifier="ann@corp.example"),
+        s.AddressSettings(rcpt=TOKEN, identifier="ann@corp.example", site=("acme.example",)),
+        s.AddressSettings(rcpt=PROVING, identifier="ann@corp.example", trust=("dkim",)),
+    ),
     rules=s.RuleSettings(lifetime=timedelta(minutes=10)),
 )
 STATED = "Your code is 482913. It is valid for 30 minutes."
@@ -32,6 +38,7 @@ async def judged(
     *,
     text: str = "Your code is 482913.",
     kind: Kind = "code",
+    rcpt: str = BOUND,
     drift: timedelta = timedelta(),
     is_practice: bool = False,
 ) -> Judgement:
@@ -42,7 +49,7 @@ async def judged(
     content = signer.dkim(
         mail(text), "acme.example", headers=("from", "to", "subject"), more={"t": str(int((NOW - age).timestamp()))}
     )
-    post = Post(content=content, rcpts=(BOUND,), at=NOW)
+    post = Post(content=content, rcpts=(rcpt,), at=NOW)
     policy = policy_of(SETTINGS, is_practice=is_practice)
     gate = Gate(policy=lambda: policy, dns=zone, deadline=timedelta(seconds=30), drift=lambda: drift)
     (found,) = await gate.judge(post.envelope(), bench.understand(post), kind)
@@ -92,5 +99,22 @@ async def test_a_clock_that_was_set_makes_nothing_older(drift: timedelta, is_hel
 
 @looped
 async def test_in_practice_nothing_is_too_old() -> None:
-    """Whoever tries it out sends old mails."""
-    assert isinstance(await judged(5 * 60 * MINUTE, is_practice=True), Passed)
+    """Whoever tries it out sends old mails, also to an address that asks for a proof."""
+    for rcpt in (BOUND, PROVING):
+        assert isinstance(await judged(5 * 60 * MINUTE, rcpt=rcpt, is_practice=True), Passed)
+    assert reason(await judged(5 * 60 * MINUTE, rcpt=PROVING))
+
+
+@looped
+async def test_a_body_has_no_life() -> None:
+    """Where whole texts are pushed, whoever reads them judges their age."""
+    assert isinstance(await judged(5 * 60 * MINUTE, kind="body"), Passed)
+
+
+@looped
+async def test_at_an_address_that_nobody_guesses_the_known_sender_is_as_old() -> None:
+    """The address is proof enough, and the signature of a site that is known for it still tells when it was written."""
+    young, old = await judged(MINUTE, rcpt=TOKEN), await judged(95 * MINUTE, rcpt=TOKEN)
+    assert isinstance(young, Passed)
+    assert young.proof is not None
+    assert reason(old)
