@@ -55,6 +55,7 @@ def test_a_mail_that_speaks_of_its_code(subject: str, text: str) -> None:
         ("Digest", "This happened in your workspace today:\n\nYour code is 482913", telling.EMBEDDED),
         ("482913 is your Acme code", "Hello Ann,\n\nthanks for being with us today.", telling.EMBEDDED),
         ("Ticket", "Ticket: Your code is 482913\n\nStatus: open", telling.FIELD),
+        ("Ticket", "Ticket: 9482913. Your code is 482913\n\nStatus: open", telling.FIELD),
         ("Your sign-in to Acme", "Somebody came in.\n\nDevice: Your code is 482913", telling.FIELD),
         ("Password changed", "Hello Your code is 482913,\n\nyour password is another one now.", telling.GREETED),
     ],

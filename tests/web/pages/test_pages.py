@@ -12,16 +12,19 @@ from pathlib import Path
 import pytest
 from msgspec import to_builtins
 
+from mailbridge.config.added import MAIN
 from mailbridge.core.delivery import Draft
 from mailbridge.core.extraction import Extraction, Rejected, Verdict
 from mailbridge.core.identity import Identification
 from mailbridge.core.mail import Envelope
 from mailbridge.core.secret import Secret
 from mailbridge.operator.asks import Nothing
+from mailbridge.operator.entries import AddEntry
 from mailbridge.operator.faults import Fault
 from mailbridge.operator.shapes import Day
 from mailbridge.store import Arrival
 from mailbridge.web.pages.entrance import PATHS
+from mailbridge.web.pages.words import TEXTS
 from tests.web.desk import Desk, at_desk, until
 from tests.web.pages.visitor import Visitor
 
@@ -297,6 +300,19 @@ def test_the_page_of_senders_says_who_may_send(tmp_path: Path) -> None:
         assert re.search(r"Known</span>.*larch\.example.*ann@corp\.com", page)
         assert "bob@corp.com" not in page
         assert "All other senders: a code is pushed and marked as first seen." in page
+        assert TEXTS["sender.practice"] in page
+
+    at_desk(tmp_path, scene)
+
+
+def test_with_a_key_the_page_of_senders_does_not_speak_of_practice(tmp_path: Path) -> None:
+    """A key that a person has added counts as one of the configuration."""
+
+    async def scene(desk: Desk) -> None:
+        await desk.operator.entries.add(AddEntry(kind=MAIN, name=MAIN, secrets={"api_key": "k"}), "ann")
+        visitor = Visitor(desk)
+        await visitor.log_in("viewer")
+        assert TEXTS["sender.practice"] not in (await visitor.get("/senders")).text
 
     at_desk(tmp_path, scene)
 
