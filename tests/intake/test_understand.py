@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import functools
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from mailbridge.intake.parser_config import ParserConfig, parser_config_of
 from mailbridge.intake.understand import BODY_LIMIT, Understander, Understanding
 from mailbridge.intake.warmup import warm_ups
 from mailbridge.intake.worker_protocol import Request, decoder, encoder
+from tests.bench.load import RCPT, mail
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = ROOT / "tests" / "fuzz" / "seeds"
@@ -146,6 +148,24 @@ def test_the_first_mail_is_no_slower_than_the_next() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program, str(SEEDS)], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == []
+
+
+def test_no_mail_costs_a_pattern_of_its_own() -> None:
+    """What a mail has alone, as its code, its account or its number, is looked for without compiling anything: that takes as long as
+    all else together."""
+    reader = Understander(guide())
+    requests = [Request(content=mail(one, run=1), rcpt_to=(RCPT,), mail_from="", now=datetime.now(UTC)) for one in range(8)]
+    for one in requests[:3]:
+        reader(one)
+    profile = cProfile.Profile()
+    with profile:
+        found = [reader(one).extraction.verdict for one in requests[3:]]
+    assert found == [Verdict.CODE] * 5
+    called = {
+        (Path(entry.code.co_filename).name, entry.code.co_name) for entry in profile.getstats() if not isinstance(entry.code, str)
+    }
+    assert ("understand.py", "__call__") in called
+    assert [name for file, name in called if file == "_compiler.py"] == []
 
 
 def test_the_daemon_loads_nothing_that_reads_mails() -> None:
