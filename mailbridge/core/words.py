@@ -127,20 +127,27 @@ class _Phrase:
     def placed(self, at: int, split: _Split) -> tuple[int, int] | None:
         """Where it stands, its looked-up word being the text's word number ``at``; None where the others are not beside it."""
         first = at - self.at
-        last = first + len(self.words)
-        if first < 0 or last > len(split.words):
+        last = first + len(self.words) - 1
+        if first < 0 or last >= len(split.words):
             return None
-        for written_word, word, extra in zip(split.words[first:last], self.words, self.extra, strict=True):
-            key = written_word if written_word.isascii() else plain(written_word)
-            if key != word and not (extra and key.startswith(word) and (extra == ANY or len(key) - len(word) <= extra)):
+        for number, word in enumerate(self.words):
+            written_word = split.words[first + number]
+            if written_word != word and not self._goes_on(number, written_word):
                 return None
-        for between, joint in zip(split.gaps[first + 1 : last], self.joints, strict=True):
+        for number, joint in enumerate(self.joints, first + 1):
+            between = split.gaps[number]
             if between not in JOINTS if joint in JOINTS else between.translate(APOSTROPHES) != joint:
                 return None
-        start, end = split.start(first), split.end(last - 1)
+        start, end = split.start(first), split.end(last)
         if (self.trail and not split.text.startswith(self.trail, end)) or not split.text.endswith(self.lead, 0, start):
             return None
         return start - (len(self.lead) if self.lead.isdecimal() else 0), end
+
+    def _goes_on(self, number: int, written_word: str) -> bool:
+        """Whether a text's word is one of the entry's, less its accents and with letters behind it that it may have."""
+        word, extra = self.words[number], self.extra[number]
+        key = written_word if written_word.isascii() else plain(written_word)
+        return key == word or (extra != 0 and key.startswith(word) and (extra == ANY or len(key) - len(word) <= extra))
 
 
 _Listed = tuple[tuple[int, str], ...]
@@ -170,7 +177,7 @@ class _Phrases:
 
 def _next_to(word: str, listed: dict[str, _Listed]) -> _Listed:
     key = word if word.isascii() else plain(word)
-    return listed.get(key, ()) + listed.get(f"{key[:SHORTEST_STEM]}~", ())
+    return listed.get(key, ()) + listed.get(key[:SHORTEST_STEM] + "~", ())
 
 
 _Hits = tuple[int, tuple[_Phrases, ...]]
@@ -490,11 +497,11 @@ class _Builder:
         if beside and ends[next_to] in OPEN:
             beside = f"{beside[:SHORTEST_STEM]}~" if len(beside) >= SHORTEST_STEM else ""
         if not beside:
-            group.alone = (*group.alone, (kind, key))
+            group.alone = _listed(group.alone, kind, key)
         elif at + 1 < len(words):
-            group.after = _with(group.after, beside, (kind, key))
+            group.after = _with(group.after, beside, kind, key)
         else:
-            group.before = _with(group.before, beside, (kind, key))
+            group.before = _with(group.before, beside, kind, key)
 
     def _word(self, kind: int, stem: str, entry: str, key: str, morphology: Morphology) -> None:
         """One word with ``*`` or ``~``, or a word whose marks are no letters."""
@@ -522,11 +529,20 @@ class _Builder:
         return known
 
 
-def _with(listed: dict[str, _Listed] | None, word: str, entry: tuple[int, str]) -> dict[str, _Listed]:
+def _with(listed: dict[str, _Listed] | None, word: str, kind: int, key: str) -> dict[str, _Listed]:
     """The phrases by a word beside, with one more."""
     found = {} if listed is None else listed
-    found[word] = (*found.get(word, ()), entry)
+    found[word] = _listed(found.get(word, ()), kind, key)
     return found
+
+
+def _listed(entries: _Listed, kind: int, key: str) -> _Listed:
+    """Entries with one more; what several kinds and languages have stands there once."""
+    if not entries:
+        return ((kind, key),)
+    known = {entry: kinds for kinds, entry in entries}
+    known[key] = known.get(key, 0) | kind
+    return tuple((kinds, entry) for entry, kinds in known.items())
 
 
 def faults(entries: tuple[str, ...], morphology: Morphology) -> Iterator[tuple[str, str]]:
