@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -36,10 +35,14 @@ ADDRESSED: tuple[tuple[str, re.Pattern[str]], ...] = (
 ALPHABETS = r"\u00b5\u00b9\u00ba\u00bc-\u00be\u00c0-\u024f\u0370-\u037d\u037f-\u0386\u0388-\u055b\u0560-\u0588\u058a-\u058f"
 """What goes on a word or number in the alphabets with capitals beside ASCII, for a class of a pattern; marks like ``»`` and ``։`` do not."""
 
-LEFT = rf"(?<![A-Za-z0-9_%{ALPHABETS}\-–/#+&@])"
+GOES_BEFORE = rf"A-Za-z0-9_%{ALPHABETS}\-–/#+&@"
+LEFT = rf"(?<![{GOES_BEFORE}])"
 RIGHT = rf"(?![A-Za-z0-9_{ALPHABETS}\-–/@=%]|[.,:]\d)"
+WRITTEN = r"[A-Za-z][a-z]++(?![A-Za-z0-9\-–‐‑])"
+"""A word as people write it, which nothing goes on: no shape begins with one, and most of a text is such words."""
+
 SHAPES = re.compile(
-    rf"{LEFT}(?<!\d[.,:])(?P<any>#?(?:"
+    rf"{LEFT}(?<!\d[.,:])(?!{WRITTEN})(?P<any>#?(?:"
     r"(?P<glued>\d{4,8}(?=[A-Z][a-z]+(?![A-Za-z0-9_\-–/@=%])))"
     r"|(?P<ended>(?:\d{4,8}|\d{3}[ -]\d{3}(?:[ -]\d{3})?)(?=[\-‐‑][^\W\d_a-zA-Z]{1,6}(?![\w\-]))|\d{5,8}(?=[\-‐‑](?!bit|px|[kmg]b)[a-z]{1,3}(?![\w\-])))"
     r"|(?:(?P<spaced>[A-Z0-9](?:[ ][A-Z0-9]){3,9}|(?=[a-z ]{0,18}\d)[a-z0-9](?: [a-z0-9]){3,9})"
@@ -54,7 +57,7 @@ SHAPES = re.compile(
 """``glued`` is a number into which the next sentence runs, ``ended`` one with a hyphen and the ending of its language behind it
 (``482913-as``, ``482913-ը``)."""
 
-SMALL = re.compile(rf"{LEFT}(?<!['’.])[a-z]{{4,10}}(?!['’]){RIGHT}(?!\.\w)")
+SMALL = re.compile(rf"[a-z](?<![{GOES_BEFORE}'’.][a-z])[a-z]{{3,9}}(?!['’]){RIGHT}(?!\.\w)")
 PROMISING = Presence({"shape": r"\d|[A-Z]{4}|[a-z][A-Z]|[a-z]-[a-z]|[A-Z][- ][A-Z]|[A-Z]-[A-Z]"})
 """What a line must have for any shape to be in it; most lines have not."""
 
@@ -144,46 +147,50 @@ def _ascii(letter: str) -> str:
     return letter
 
 
-def shapes(line: str, *, is_slot: bool = False) -> Iterator[Shape]:
+def shapes(line: str, *, is_slot: bool = False) -> tuple[Shape, ...]:
     """Every shape in a line (as `ascii_digits` gives it), from left to right, at most 40.
 
     ``is_slot``: the line names a code, or is one word. Only there small letters may be one, if they are no word.
     """
     is_promising = PROMISING.any(line)
     if not is_promising and not is_slot:
-        return
+        return ()
     if " #" in line and (bound := ORIGIN_BOUND.search(line)) is not None:
         shape = _shape(bound[1], bound.start(1), line, [])
         if shape is not None:
-            yield replace(shape, is_bound=True)
-            return
+            return (replace(shape, is_bound=True),)
     text = masked(line)
     found = [shape for shape in _found(text) if is_slot or shape.look is not Look.WORD] if is_promising else []
-    if is_slot:
-        found = sorted([*found, *_small(text)], key=lambda shape: shape.start)
-    yield from found[:MAX_PER_LINE]
+    if is_slot and (small := _small(text)):
+        found = sorted([*found, *small], key=lambda shape: shape.start)
+    return tuple(found[:MAX_PER_LINE])
 
 
-def _found(text: str) -> Iterator[Shape]:
+def _found(text: str) -> list[Shape]:
+    found: list[Shape] = []
     stretches: list[Stretch] | None = None
     for count, match in enumerate(SHAPES.finditer(text)):
-        shown = match["any"]
-        offset = 1 if shown.startswith("#") else 0
+        shown, start = match["any"], match.start("any")
+        if shown[0] == "#":
+            shown, start = shown[1:], start + 1
         if stretches is None:
             stretches = certain(text) if DIGIT.search(text) else []
-        shape = _shape(shown[offset:], match.start("any") + offset, text, stretches, is_run_in=match["glued"] is not None)
+        shape = _shape(shown, start, text, stretches, is_run_in=match["glued"] is not None)
         if shape is not None and shape.refusal != "word":
-            yield shape
+            found.append(shape)
         if count >= 4 * MAX_PER_LINE:
-            return
+            break
+    return found
 
 
-def _small(text: str) -> Iterator[Shape]:
+def _small(text: str) -> list[Shape]:
     """Small letters that nobody would write as a word."""
-    for match in SMALL.finditer(text):
-        shown = match.group()
-        if not reads_as_word(shown, margin=IN_SENTENCE if " " in text.strip() else 0.0):
-            yield Shape(value=shown, shown=shown, start=match.start(), end=match.end(), kind="letters", is_random=True)
+    margin = IN_SENTENCE if " " in text.strip() else 0.0
+    return [
+        Shape(value=match[0], shown=match[0], start=match.start(), end=match.end(), kind="letters", is_random=True)
+        for match in SMALL.finditer(text)
+        if not reads_as_word(match[0], margin=margin)
+    ]
 
 
 def masked(line: str) -> str:
@@ -239,14 +246,17 @@ def _number(shown: str, start: int, text: str, stretches: list[Stretch], *, is_r
     if not MIN_LENGTH <= len(shown) <= MAX_LENGTH:
         return None
     end = start + len(shown)
-    refusal = _refusal(start, end, stretches) or _digits_refusal(shown, shown)
+    refusal = _refusal(start, end, stretches) or (None if shown.strip("0") else "zeros")
     look = likely(text, shown, start) if refusal is None else None
     return Shape(value=shown, shown=shown, start=start, end=end, kind="digits", refusal=refusal, look=look, is_run_in=is_run_in)
 
 
 def _refusal(start: int, end: int, stretches: list[Stretch]) -> str | None:
     """What the first certain stretch that reaches into a place is; None where none does."""
-    return next((why for low, high, why in stretches if low < end and start < high), None)
+    for low, high, why in stretches:
+        if low < end and start < high:
+            return why
+    return None
 
 
 def _digits_refusal(shown: str, bare: str) -> str | None:

@@ -23,24 +23,28 @@ class Label:
 def labels(text: str, wording: Wording) -> tuple[Label, ...]:
     """The labels of a line, in order. The longer of two that overlap counts, and a code of something else is none."""
     plain = folded(text)
-    codes = [(start, end, True) for start, end in wording.code.spans(plain)]
-    others = [(start, end, False) for start, end in wording.other.spans(plain)]
+    codes, others = wording.code.spans(plain), wording.other.spans(plain)
     if not codes and not others:
         return ()
     idioms = wording.idiom.spans(plain) if others else ()
+    if idioms:
+        others = [(start, end) for start, end in others if not any(low <= start and end <= high for low, high in idioms)]
+    if not codes:
+        return tuple([Label(start, end, False) for start, end in others])
+    generic = set(wording.generic.spans(plain))
+    if generic:  # "*code" covers "Anmeldecode" too, which is listed by itself and says what for
+        generic.difference_update(wording.specific.spans(plain))
+    if not others:
+        return tuple([Label(start, end, True, (start, end) in generic) for start, end in codes])
     kept: list[tuple[int, int, bool]] = []
-    for start, end, is_code in sorted(codes + others, key=lambda one: (one[0], -one[1], one[2])):
-        if not is_code and any(low <= start and end <= high for low, high in idioms):
-            continue
+    both = [*((start, end, True) for start, end in codes), *((start, end, False) for start, end in others)]
+    for start, end, is_code in sorted(both, key=lambda one: (one[0], -one[1], one[2])):
         if kept and start < kept[-1][1]:
             if end - start > kept[-1][1] - kept[-1][0]:
                 kept[-1] = (start, end, is_code)
             continue
         kept.append((start, end, is_code))
     named = [one for one in kept if one[2] or not _is_purpose(one, kept, plain, wording)]
-    generic = set(wording.generic.spans(plain))
-    if generic:  # "*code" covers "Anmeldecode" too, which is listed by itself and says what for
-        generic.difference_update(wording.specific.spans(plain))
     return tuple(_compounded(named, generic, plain, wording))
 
 

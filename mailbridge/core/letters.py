@@ -11,6 +11,9 @@ from mailbridge.core.letter_table import STEP, SURPRISE
 DRAWN = 4.7
 """Bits of surprise of a letter that is drawn at random: log2 of 26."""
 
+BITS = {chr(code): STEP * (code - 48) for code in range(48, 127)}
+"""The bits of surprise that a character of the table tells."""
+
 CAPITALS = {3: -3.0, 4: -2.5, 5: -0.5, 6: 2.5, 7: 1.5}
 SMALL = {3: -8.0, 4: -6.0, 5: -3.0, 6: -0.5, 7: -0.5}
 """Up to how many bits letters of a length count as drawn at random, in capitals and in small letters.
@@ -27,11 +30,11 @@ def wordlikeness(letters: str) -> float:
     """By how many bits ASCII letters are likelier as a word than drawn at random; below 0 where they are unlikely as a word."""
     first = second = 0
     bits = DRAWN * (len(letters) + 1)
-    for letter in letters.lower():
-        third = ord(letter) - 96
-        bits -= STEP * (ord(SURPRISE[first][second * 27 + third]) - 48)
+    for letter in letters.lower().encode():
+        third = letter - 96
+        bits -= BITS[SURPRISE[first][second * 27 + third]]
         first, second = second, third
-    return bits - STEP * (ord(SURPRISE[first][second * 27]) - 48)
+    return bits - BITS[SURPRISE[first][second * 27]]
 
 
 def reads_as_word(letters: str, *, margin: float = 0.0) -> bool:

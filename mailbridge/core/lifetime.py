@@ -53,8 +53,9 @@ def stated_lifetime(lines: list[str], wording: Wording) -> timedelta | None:
     A duration counts only in a line that also has a word of expiry, in the line before it, or in the one after.
     """
     plain = [folded(ascii_digits(line)) for line in lines]
-    whole = wording.read_together(plain)
-    if not wording.expiry.any(whole) or not _names_a_duration(whole, wording):
+    # One that stands in a line stands in all of them read as one, too.
+    asked = plain if wording.knows(plain) else [wording.read_together(plain)]
+    if not any(map(wording.expiry.any, asked)) or not any(_names_a_duration(text, wording) for text in asked):
         return None
     expiring = [wording.expiry.any(line) for line in plain]
     for index, line in enumerate(plain):
@@ -114,8 +115,10 @@ def _duration(line: str, wording: Wording) -> timedelta | None:
     """The first number of minutes or hours in a line without capitals, in digits or in words."""
     units = [(span, timedelta(minutes=1)) for span in wording.minutes.spans(line)]
     units += [(span, timedelta(hours=1)) for span in wording.hours.spans(line)]
+    if len(units) > 1:
+        units.sort(key=lambda one: (one[0][0], -one[0][1]))
     for read in (_in_digits, _in_words):
-        for (start, end), unit in sorted(units, key=lambda one: (one[0][0], -one[0][1])):
+        for (start, end), unit in units:
             number = read(line, start, end, wording)
             if number is not None:
                 return number * unit

@@ -100,13 +100,14 @@ def certain(text: str) -> list[Stretch]:
 
 def likely(text: str, shown: str, start: int) -> Look | None:
     """What digits in a line are likely to be, by their look and by what stands right behind them."""
-    if YEAR.fullmatch(shown) or (ERA.fullmatch(shown) and OF_DAY.search(text[max(0, start - 40) : start])):
+    size = len(shown)
+    if size == 4 and (YEAR.fullmatch(shown) or (ERA.fullmatch(shown) and OF_DAY.search(text[max(0, start - 40) : start]))):
         return Look.YEAR
-    if DAY.fullmatch(shown):
+    if size == 8 and DAY.fullmatch(shown):
         return Look.DAY
-    around = text[max(0, start - 1) : start + len(shown) + 40]
-    if len(shown) <= 9 and (TOWN.match(around) or TOWN.match(around, 1)):
+    around = text[max(0, start - 1) : start + size + 40]
+    if size <= 9 and (TOWN.match(around) or TOWN.match(around, 1)):
         return Look.ZIP
-    if shown[0] == "0" and len(shown) != 4 and not shown.isdigit() and DOMESTIC.search(around) is not None:
+    if shown[0] == "0" and size != 4 and not shown.isdigit() and DOMESTIC.search(around) is not None:
         return Look.PHONE
     return None

@@ -73,7 +73,7 @@ class Reader:
         """What has the shape of a code in a line."""
         found = self._shapes.get(text)
         if found is None:
-            found = self._shapes[text] = self._dated(text, tuple(shapes(text, is_slot=self._is_slot(text))))
+            found = self._shapes[text] = self._dated(text, shapes(text, is_slot=self._is_slot(text)))
         return found
 
     def _dated(self, text: str, found: tuple[Shape, ...]) -> tuple[Shape, ...]:

@@ -112,6 +112,10 @@ class Wording:
     forward: ForwardWords
     index: Index
 
+    def knows(self, lines: Iterable[str]) -> bool:
+        """Whether each of some lines, without capitals, is known by an earlier reading, so that to ask it costs next to nothing."""
+        return self.index.knows(lines)
+
     def read_together(self, lines: Sequence[str]) -> str:
         """Read the lines of a mail, without capitals, in one pass, before single ones are asked; all in one is returned, to ask it too."""
         return self.index.read_together(lines)

@@ -285,6 +285,10 @@ class Index:
             found = self._keep(text, self._spans(text))
         return found
 
+    def knows(self, lines: Iterable[str]) -> bool:
+        """Whether each of some lines is remembered as read."""
+        return self._read.keys() >= set(map(hash, lines))
+
     def read_together(self, lines: Sequence[str]) -> str:
         """Read lines in one pass, each of them and all in one, so that `read` knows them; all in one, a blank between two, is returned.
 
@@ -309,11 +313,11 @@ class Index:
 
     def _keep(self, text: str, spans: Sequence[_Span]) -> _Read:
         """Remember what a text holds, by its hash, so that nothing of a mail is kept."""
-        kinds = 0
-        for span in spans:
-            kinds |= span[2]
         is_spaceless = not text.isascii() and SPACELESS_LETTER.search(text) is not None
-        found = _Read(kinds, spans, is_spaceless) if spans or is_spaceless else NOTHING_READ
+        kinds = 0
+        for _, _, more in spans:
+            kinds |= more
+        found = _Read(kinds, spans, is_spaceless) if kinds or is_spaceless else NOTHING_READ
         self._read[hash(text)] = found
         return found
 

@@ -55,7 +55,7 @@ class Row:
     @property
     def evidence(self) -> Evidence:
         """As extraction would have it."""
-        shape = next(shapes(self.value, is_slot=True))
+        shape = shapes(self.value, is_slot=True)[0]
         assert shape.shown == self.value
         return Evidence(shape=shape, features=set(self.features), sources=set(self.sources), is_weighed=True)
 
