@@ -77,7 +77,7 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
     folded = reader.wording.read_together([script.folded(text) for text in parts.texts])
     size = len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1)
     speaks_of_code, speaks_of_else = spoken_of(parts.texts, reader)
-    names_a_price = PRICE.search(whole) is not None
+    names_a_price = ("$" in whole or not whole.isascii()) and PRICE.search(whole) is not None
     is_short = size < SHORT_TEXT
     has_subject = "subject" in parts.lines
     is_calm = is_short and not names_a_price and not parts.is_listed
@@ -92,7 +92,7 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
         speaks_of_else=speaks_of_else,
         subject_kind=subject_kind(parts.texts[:1] if has_subject else [], reader),
         is_meeting=is_meeting(whole, folded, reader),
-        lone=lone_value(_above_feet(parts, reader), reader, parts.names) if is_calm else "",
+        lone=lone_value(_above_feet(parts, reader, whole), reader, parts.names) if is_calm else "",
         is_bare=not (has_subject and parts.texts[0].strip()) and sum(map(str.isalpha, whole)) < FEW,
         is_of_site=parts.is_automatic and not parts.addresses and any(name in folded for name in parts.names),
         names=parts.names,
@@ -104,15 +104,21 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
     )
 
 
-def _above_feet(parts: Parts, reader: Reader) -> list[str]:
+def _above_feet(parts: Parts, reader: Reader, whole: str) -> list[str]:
     """The lines that a person sees, and the texts of pictures, without the foot of each part: a signature, or the sender's address."""
     found = [line.text for line in (*parts.lines.get("subject", ()), *parts.lines.get("image", ()))]
+    has_marks = SIGNATURE in whole or COPYRIGHT.search(whole) is not None
     for source in ("html", "plain"):
         lines = [line.text for line in parts.lines.get(source, ())]
-        marks = [at for at, text in enumerate(lines) if at and (text.strip() == SIGNATURE or COPYRIGHT.search(text) is not None)]
-        is_foot = bool(marks) and not any(_may_tell_a_code(text, reader) for text in lines[marks[0] :])
-        found += lines[: marks[0]] if is_foot else lines
+        foot = _foot(lines, reader) if has_marks else None
+        found += lines[:foot]
     return found
+
+
+def _foot(lines: list[str], reader: Reader) -> int | None:
+    """The line with which the foot of a part begins; None where it has none, or tells a code there."""
+    begin = next((at for at, text in enumerate(lines) if at and (text.strip() == SIGNATURE or COPYRIGHT.search(text))), None)
+    return None if begin is None or any(_may_tell_a_code(text, reader) for text in lines[begin:]) else begin
 
 
 def _may_tell_a_code(text: str, reader: Reader) -> bool:
@@ -158,22 +164,23 @@ def lone_value(texts: list[str], reader: Reader, names: frozenset[str] = frozens
     found = ""
     for raw in dict.fromkeys(texts):
         text = ascii_digits(raw)
-        found_here = without_names(reader.shapes(text), names)
-        able = [shape for shape in found_here if shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)]
-        own = [shape for shape in found_here if shape.refusal == OWN_NAME]
+        shapes = reader.shapes(text)
         has_digits = DIGIT.search(text) is not None
-        if not able and not has_digits:
+        if not shapes and not has_digits:
             continue
+        shapes = without_names(shapes, names)
+        able = [shape for shape in shapes if shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)]
         seen = {shape.value for shape in able}
         if has_digits:
             plain = masked(text)
             looks = certain(plain)
-            if PERCENT.search(plain) or any(why not in CALM for _, _, why in looks):
+            if looks and any(why not in CALM for _, _, why in looks):
                 return ""
-            rest = _without(
-                plain, [*((shape.start, shape.end) for shape in (*able, *own)), *((low, high) for low, high, _ in looks)]
-            )
-            seen |= {match.group() for match in NUMBER.finditer(rest) if sum(map(str.isdigit, match.group())) > 2}
+            if ("%" in plain or "％" in plain) and PERCENT.search(plain):
+                return ""
+            own = [shape for shape in shapes if shape.refusal == OWN_NAME]
+            rest = _without(plain, [*((shape.start, shape.end) for shape in (*able, *own)), *((low, high) for low, high, _ in looks)])
+            seen |= {number for number in NUMBER.findall(rest) if sum(map(str.isdigit, number)) > 2}
         if len(seen - {found}) > (not found):
             return ""
         found = next(iter(seen), found)

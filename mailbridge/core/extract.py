@@ -246,9 +246,9 @@ def evidence_of(parts: Parts, reader: Reader, context: Context) -> list[Evidence
         if not one.is_weighed:
             continue
         seen = one.sources - {"quoted"}
-        if "subject" in seen and seen & {"plain", "html"}:
+        if len(seen) > 1 and "subject" in seen and seen & {"plain", "html"}:
             one.features.add(Feature.IN_BOTH)
-        if len(seen & {"plain", "html", "hidden", "image"}) > 1:
+        if len(seen) > 1 and len(seen & {"plain", "html", "hidden", "image"}) > 1:
             one.features.add(Feature.IN_PARTS)
         if (one.shape.is_random or len(one.shape.value) >= 6) and _is_in(one.shape.value, parts.addresses):
             one.features.add(Feature.IN_LINK)
@@ -286,8 +286,9 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
         return Extraction(verdict=Verdict.NONE, reason="nothing in it looks like a code", rejected=tuple(rejected))
     best = able[0]
     rivals = [one for one in able[1:] if best.score - one.score < CLEAR or _is_equal(best, one) or _stands_apart(one, best)]
-    rivals += [one for one in evidence if one not in (best, *rivals) and _is_crowded_out(one, best, context)]
-    shown = [Rejected(value=Secret(one.shape.shown), why="as good a candidate") for one in (best, *rivals)]
+    rivals += [one for one in evidence if _is_crowded_out(one, best, context) and one not in (best, *rivals)]
+    equal = (best, *rivals) if rivals else ()
+    shown = [Rejected(value=Secret(one.shape.shown), why="as good a candidate") for one in equal]
     less = [Rejected(value=Secret(one.shape.shown), why="a weaker candidate") for one in able[1:] if one not in rivals]
     return Extraction(
         verdict=Verdict.AMBIGUOUS if rivals else Verdict.CODE,
@@ -298,7 +299,7 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
         expires_at=expires_at,
         confidence=confidence.of_code(best.score, best.score - (able[1].score if len(able) > 1 else 0.0)),
         reason=f"{len(rivals) + 1} candidates are equally good" if rivals else ", ".join(_told(best)),
-        rejected=tuple([*(shown if rivals else ()), *less, *rejected][:MAX_REJECTED]),
+        rejected=tuple([*shown, *less, *rejected][:MAX_REJECTED]),
     )
 
 
@@ -335,14 +336,15 @@ def _objection(one: Evidence, context: Context) -> str | None:
     """Why a candidate is no code; None where it may be."""
     if not one.is_weighed:
         return one.shape.refusal
-    if one.score < THRESHOLD:
+    is_likely = one.score >= THRESHOLD
+    if not is_likely:
         if one.shape.look is not None:
             return one.shape.look
         worst = min(one.features, key=WEIGHTS.__getitem__, default=None)
         if worst is not None and WEIGHTS[worst] < -1:
             return worst.value
     veto = veto_of(one, context)
-    return veto.why if veto is not None else None if one.score >= THRESHOLD else "too little speaks for it"
+    return veto.why if veto is not None else None if is_likely else "too little speaks for it"
 
 
 def _is_nearly(one: Evidence) -> bool:
@@ -354,7 +356,8 @@ def _is_nearly(one: Evidence) -> bool:
 
 
 def _told(one: Evidence) -> list[str]:
-    return [name.value for name in sorted(one.features, key=lambda name: (-WEIGHTS[name], name)) if WEIGHTS[name] > 0][:4]
+    speaking = [(-WEIGHTS[name], name) for name in one.features if WEIGHTS[name] > 0]
+    return [name.value for _, name in sorted(speaking)[:4]]
 
 
 def _links(message: Message) -> tuple[Link, ...]:

@@ -71,7 +71,7 @@ class ForwardedBlock:
 
 def is_forward(message: Message, words: ForwardWords) -> bool:
     """Whether a mail says of itself that a person forwarded it: by its subject, or by a mark in its body."""
-    title = TITLE.match(message.subject)
+    title = _title(message.subject)
     if title is not None and folded(title[1]) in words.prefixes:
         return True
     body = _body(message)
@@ -109,11 +109,16 @@ def _is_marked(text: str, words: ForwardWords) -> bool:
 def bare_subject(subject: str, words: ForwardWords) -> str:
     """A subject without what mail programs put in front of it when they forward or answer."""
     for _ in range(4):
-        title = TITLE.match(subject)
+        title = _title(subject)
         if title is None or folded(title[1]) not in words.prefixes | words.replies:
             break
         subject = subject[title.end() :].lstrip()
     return subject
+
+
+def _title(subject: str) -> re.Match[str] | None:
+    """What a mail program may have put before a subject; most have no colon, and then nothing is looked for."""
+    return TITLE.match(subject) if ":" in subject or "：" in subject else None
 
 
 def introduces_quotation(text: str, words: ForwardWords) -> bool:

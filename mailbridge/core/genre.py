@@ -48,7 +48,10 @@ def genre_of(message: Message) -> Genre | None:
     """The first kind that a mail is of; None for a mail like any other."""
     page = message.plain
     text = "\n".join([line.text for line in page.lines[:MAX_LINES]]) if page is not None else ""
-    return next((genre for genre in GENRES if genre.is_of(message, text)), None)
+    for genre in GENRES:
+        if genre.is_of(message, text):
+            return genre
+    return None
 
 
 def _has(pattern: re.Pattern[str], text: str, least: int) -> bool:
@@ -65,7 +68,7 @@ def _is_invitation(message: Message, _: str) -> bool:
 
 
 def _quotes_headers(_: Message, text: str) -> bool:
-    return ": " in text and _has(HEADER, text, 2)
+    return ": " in text and text.count(":") > 1 and _has(HEADER, text, 2)
 
 
 def _is_diff(_: Message, text: str) -> bool:

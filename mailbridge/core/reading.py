@@ -42,7 +42,10 @@ FRAGMENT = 3
 
 def without_names(found: tuple[Shape, ...], names: frozenset[str]) -> tuple[Shape, ...]:
     """The shapes, those refused that the sender is called by: what mixes letters and digits in its name, as ``Neo4j`` does."""
-    if all(shape.kind == "digits" for shape in found):
+    for shape in found:
+        if shape.kind != "digits":
+            break
+    else:
         return found
     return tuple(
         replace(shape, refusal=OWN_NAME, look=None, is_random=False) if is_own_name(shape, names) else shape for shape in found
@@ -78,7 +81,7 @@ class Reader:
 
     def _dated(self, text: str, found: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """The shapes, years that stand in a date written out in any language refused."""
-        if not any(shape.look is Look.YEAR for shape in found):
+        if not found or not any(shape.look is Look.YEAR for shape in found):
             return found
         days = self.wording.dates.spans(folded(text))
         return tuple(
@@ -187,10 +190,11 @@ class Reading:
 
     def _is_to_be_entered(self, text: str, shape: Shape) -> bool:
         """Whether somebody is an instruction to enter it, in a line that also says what for."""
+        if not self._wording.act.any(folded(text)):
+            return False
         head = folded(text[max(0, shape.start - 2 * ADJACENT) : shape.start])
         tail = folded(text[shape.end : shape.end + ADJACENT])
-        is_told = any(self._is_object(head[end:]) for _, end in self._told(head)) or bool(self._told(tail))
-        return is_told and self._wording.act.any(folded(text))
+        return any(self._is_object(head[end:]) for _, end in self._told(head)) or bool(self._told(tail))
 
     def _told(self, part: str) -> list[Span]:
         """What in a part of a line tells to enter something; "write to us" and its like say something else."""

@@ -31,7 +31,10 @@ class Veto:
 
 def veto_of(one: Evidence, context: Context) -> Veto | None:
     """The first veto that strikes a candidate."""
-    return next((veto for veto in VETOES if veto.strikes(one, context)), None)
+    for veto in VETOES:
+        if veto.strikes(one, context):
+            return veto
+    return None
 
 
 def _is_named(one: Evidence) -> bool:
