@@ -76,21 +76,22 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
     whole = "\n".join(parts.texts)
     folded = reader.wording.read_together([script.folded(text) for text in parts.texts])
     size = len(folded) / (2 if "html" in parts.lines and "plain" in parts.lines else 1)
-    speaks_of_code, speaks_of_else = spoken_of(parts.texts, reader)
+    called = [[one.is_code for one in reader.labels(text)] for text in parts.texts]
+    codes = sum(map(sum, called))
     names_a_price = ("$" in whole or not whole.isascii()) and PRICE.search(whole) is not None
     is_short = size < SHORT_TEXT
     has_subject = "subject" in parts.lines
     is_calm = is_short and not names_a_price and not parts.is_listed
     return Context(
-        speaks_of_code=speaks_of_code,
-        body_speaks_of_code=speaks_of_code and any(names_a_code(text, reader) for text in parts.texts[has_subject:]),
+        speaks_of_code=codes > 0,
+        body_speaks_of_code=any(map(any, called[has_subject:])),
         states_lifetime=stated is not None,
         speaks_of_signing_in=reader.wording.act.any(folded),
         is_long=size > LONG_TEXT,
         is_short=is_short,
         names_a_price=names_a_price,
-        speaks_of_else=speaks_of_else,
-        subject_kind=subject_kind(parts.texts[:1] if has_subject else [], reader),
+        speaks_of_else=sum(map(len, called)) > 2 * codes,
+        subject_kind=subject_kind(parts.texts[0], called[0]) if has_subject else None,
         is_meeting=is_meeting(whole, folded, reader),
         lone=lone_value(_above_feet(parts, reader, whole), reader, parts.names) if is_calm else "",
         is_bare=not (has_subject and parts.texts[0].strip()) and sum(map(str.isalpha, whole)) < FEW,
@@ -124,31 +125,23 @@ def _foot(lines: list[str], reader: Reader) -> int | None:
 def _may_tell_a_code(text: str, reader: Reader) -> bool:
     """Whether a line speaks of a code, tells to enter something, or is a number and no more: then the mark above it, which may be a
     stranger's, began no foot."""
-    if names_a_code(text, reader) or reader.wording.enter.any(script.folded(text)):
+    if any(one.is_code for one in reader.labels(text)) or reader.wording.enter.any(script.folded(text)):
         return True
     bare = text.strip(EDGES)
     return any(shape.shown == bare and shape.refusal is None for shape in reader.shapes(ascii_digits(text)))
 
 
-def spoken_of(texts: list[str], reader: Reader) -> tuple[bool, bool]:
-    """Whether the lines name a code, and whether they name other numbered things more often."""
-    found = [one.is_code for text in texts if text for one in reader.labels(text)]
-    codes = sum(found)
-    return codes > 0, len(found) - codes > codes
-
-
-def names_a_code(text: str, reader: Reader) -> bool:
-    """Whether a line has a word for a code."""
-    return any(one.is_code for one in reader.labels(text))
-
-
-def subject_kind(subject: list[str], reader: Reader) -> str | None:
-    """What the subject speaks of: ``code``, ``other`` (an order, an offer …), or None."""
-    if not subject:
-        return None
-    if names_a_code(subject[0], reader):
+def subject_kind(subject: str, called: list[bool]) -> str | None:
+    """What the subject speaks of: ``code``, ``other`` (an order, an offer …), or None. ``called``: of each of its labels, whether it
+    is a code's."""
+    if any(called):
         return "code"
-    return "other" if reader.labels(subject[0]) or PERCENT.search(subject[0]) else None
+    return "other" if called or has_percentage(subject) else None
+
+
+def has_percentage(text: str) -> bool:
+    """Whether a line names a part of a hundred."""
+    return ("%" in text or "％" in text) and PERCENT.search(text) is not None
 
 
 def is_meeting(whole: str, folded: str, reader: Reader) -> bool:
@@ -176,7 +169,7 @@ def lone_value(texts: list[str], reader: Reader, names: frozenset[str] = frozens
             looks = certain(plain)
             if looks and any(why not in CALM for _, _, why in looks):
                 return ""
-            if ("%" in plain or "％" in plain) and PERCENT.search(plain):
+            if has_percentage(plain):
                 return ""
             own = [shape for shape in shapes if shape.refusal == OWN_NAME]
             rest = _without(plain, [*((shape.start, shape.end) for shape in (*able, *own)), *((low, high) for low, high, _ in looks)])

@@ -285,7 +285,8 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
     if not able:
         return Extraction(verdict=Verdict.NONE, reason="nothing in it looks like a code", rejected=tuple(rejected))
     best = able[0]
-    rivals = [one for one in able[1:] if best.score - one.score < CLEAR or _is_equal(best, one) or _stands_apart(one, best)]
+    score = best.score
+    rivals = [one for one in able[1:] if score - one.score < CLEAR or _is_equal(best, one) or _stands_apart(one, best)]
     rivals += [one for one in evidence if _is_crowded_out(one, best, context) and one not in (best, *rivals)]
     equal = (best, *rivals) if rivals else ()
     shown = [Rejected(value=Secret(one.shape.shown), why="as good a candidate") for one in equal]
@@ -297,7 +298,7 @@ def _code(evidence: list[Evidence], context: Context, stated: timedelta | None, 
         rule="generic",
         lifetime=stated,
         expires_at=expires_at,
-        confidence=confidence.of_code(best.score, best.score - (able[1].score if len(able) > 1 else 0.0)),
+        confidence=confidence.of_code(score, score - (able[1].score if len(able) > 1 else 0.0)),
         reason=f"{len(rivals) + 1} candidates are equally good" if rivals else ", ".join(_told(best)),
         rejected=tuple([*shown, *less, *rejected][:MAX_REJECTED]),
     )
@@ -356,7 +357,7 @@ def _is_nearly(one: Evidence) -> bool:
 
 
 def _told(one: Evidence) -> list[str]:
-    speaking = [(-WEIGHTS[name], name) for name in one.features if WEIGHTS[name] > 0]
+    speaking = [(-weight, name) for name in one.features if (weight := WEIGHTS[name]) > 0]
     return [name.value for _, name in sorted(speaking)[:4]]
 
 

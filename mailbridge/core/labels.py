@@ -31,7 +31,7 @@ def labels(text: str, wording: Wording) -> tuple[Label, ...]:
         others = [(start, end) for start, end in others if not any(low <= start and end <= high for low, high in idioms)]
     if not codes:
         return tuple([Label(start, end, False) for start, end in others])
-    generic = set(wording.generic.spans(plain))
+    generic = set(codes).intersection(wording.generic.spans(plain))
     if generic:  # "*code" covers "Anmeldecode" too, which is listed by itself and says what for
         generic.difference_update(wording.specific.spans(plain))
     if not others:

@@ -44,7 +44,8 @@ ABSOLUTE = tuple(
 
 NEAR = 40
 LONGEST = timedelta(days=3)
-SHORTEST = timedelta(minutes=1)
+SHORTEST = MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 
 
 def stated_lifetime(lines: list[str], wording: Wording) -> timedelta | None:
@@ -53,13 +54,13 @@ def stated_lifetime(lines: list[str], wording: Wording) -> timedelta | None:
     A duration counts only in a line that also has a word of expiry, in the line before it, or in the one after.
     """
     plain = [folded(ascii_digits(line)) for line in lines]
-    # One that stands in a line stands in all of them read as one, too.
-    asked = plain if wording.knows(plain) else [wording.read_together(plain)]
-    if not any(map(wording.expiry.any, asked)) or not any(_names_a_duration(text, wording) for text in asked):
-        return None
-    expiring = [wording.expiry.any(line) for line in plain]
-    for index, line in enumerate(plain):
-        found = _duration(line, wording) if any(expiring[max(0, index - 1) : index + 2]) else None
+    if not wording.knows(plain):
+        whole = wording.read_together(plain)
+        if not wording.expiry.any(whole) or not _names_a_duration(whole, wording):
+            return None
+    expiring = [index for index, line in enumerate(plain) if wording.expiry.any(line)]
+    for index in sorted({index + step for index in expiring for step in (-1, 0, 1)}):
+        found = _duration(plain[index], wording) if 0 <= index < len(plain) else None
         if found is not None and SHORTEST <= found <= LONGEST:
             return found
     return None
@@ -113,8 +114,8 @@ def _names_a_duration(text: str, wording: Wording) -> bool:
 
 def _duration(line: str, wording: Wording) -> timedelta | None:
     """The first number of minutes or hours in a line without capitals, in digits or in words."""
-    units = [(span, timedelta(minutes=1)) for span in wording.minutes.spans(line)]
-    units += [(span, timedelta(hours=1)) for span in wording.hours.spans(line)]
+    units = [(span, MINUTE) for span in wording.minutes.spans(line)]
+    units += [(span, HOUR) for span in wording.hours.spans(line)]
     if len(units) > 1:
         units.sort(key=lambda one: (one[0][0], -one[0][1]))
     for read in (_in_digits, _in_words):

@@ -59,6 +59,8 @@ class Naming:
 
 def namings(text: str, shapes: Sequence[Shape], found: Sequence[Label]) -> list[Naming]:
     """For each shape of a line, in order, what the line's labels call it."""
+    if not found:
+        return [Naming()] * len(shapes)
     taken: dict[int, tuple[int, bool]] = {}
     answers: list[Naming] = []
     for shape in shapes:

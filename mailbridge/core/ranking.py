@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mailbridge.core.candidates import Shape, ascii_digits
-from mailbridge.core.context import PERCENT, Context
+from mailbridge.core.context import Context, has_percentage
 from mailbridge.core.evidence import Evidence
 from mailbridge.core.features import CLOSELY, NAMING, Feature
 from mailbridge.core.looks import Look
@@ -135,7 +135,7 @@ def _placed(shape: Shape, line: Line, text: str) -> set[Feature]:
         found.add(F.HASHED)
     elif tail.startswith("#"):
         found.add(F.TEL_SUFFIX)
-    if "%" in text and PERCENT.search(text):
+    if has_percentage(text):
         found.add(F.PERCENTAGE)
     if shape.kind != "digits" and not text.isascii() and _is_among_aliens(head, tail):
         found.add(F.FOREIGN)

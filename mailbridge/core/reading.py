@@ -67,14 +67,14 @@ class Reader:
 
     def labels(self, text: str) -> tuple[Label, ...]:
         """The words of a line that name numbers; of a very long line, those of its beginning."""
-        found = self._labels.get(text)
+        found = self._labels.get(text) if text else ()
         if found is None:
             found = self._labels[text] = labels(text[:MAX_LABELLED], self.wording)
         return found
 
     def shapes(self, text: str) -> tuple[Shape, ...]:
         """What has the shape of a code in a line."""
-        found = self._shapes.get(text)
+        found = self._shapes.get(text) if text else ()
         if found is None:
             found = self._shapes[text] = self._dated(text, shapes(text, is_slot=self._is_slot(text)))
         return found
@@ -96,7 +96,7 @@ class Reader:
         bare = text.strip(EDGES)
         if bare.isascii() and " " not in bare:
             return 4 <= len(bare) <= 10 and bare.isalpha() and bare.islower()
-        return any(label.is_code for label in self.labels(text))
+        return any([label.is_code for label in self.labels(text)])
 
 
 class Reading:

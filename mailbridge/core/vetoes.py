@@ -86,8 +86,7 @@ def _called_else(one: Evidence, _: Context) -> bool:
 
 
 def _word_and_number(one: Evidence, _: Context) -> bool:
-    is_sure = one.has(F.OWN_LINE, F.IN_LINK)
-    return one.shape.look is Look.WORD_AND_NUMBER and not (_is_named(one) and is_sure)
+    return one.shape.look is Look.WORD_AND_NUMBER and not (_is_named(one) and one.has(F.OWN_LINE, F.IN_LINK))
 
 
 def _word(one: Evidence, _: Context) -> bool:
@@ -96,20 +95,24 @@ def _word(one: Evidence, _: Context) -> bool:
 
 
 def _of_something_else(one: Evidence, context: Context) -> bool:
+    if not one.has(F.SUBJECT_OF_ELSE):
+        return False
     is_apart = one.has(F.OWN_LINE) or one.shape.value == context.lone
     is_meant = one.has(F.LIFETIME) or (one.has(F.SIGN_IN) and is_apart)
     is_unsure = _is_wordy(one) and not one.has(F.IN_LINK)
-    return one.has(F.SUBJECT_OF_ELSE) and (is_unsure or not is_meant)
+    return is_unsure or not is_meant
 
 
 def _offered(one: Evidence, _: Context) -> bool:
-    is_labelled = one.has(F.LABEL_BEFORE, F.LABEL_AFTER, F.EMPHASISED)
-    return _is_wordy(one) and one.has(F.LONG_TEXT, F.ELSE_MENTIONED) and not is_labelled
+    is_offered = _is_wordy(one) and one.has(F.LONG_TEXT, F.ELSE_MENTIONED)
+    return is_offered and not one.has(F.LABEL_BEFORE, F.LABEL_AFTER, F.EMPHASISED)
 
 
 def _phrase(one: Evidence, _: Context) -> bool:
+    if one.shape.kind != "phrase":
+        return False
     is_sure = one.has(F.OWN_LINE) or one.has_all(F.BESIDE_LABEL, F.IN_BOTH)
-    return one.shape.kind == "phrase" and not (_is_named(one) and is_sure)
+    return not (_is_named(one) and is_sure)
 
 
 def _letters(one: Evidence, context: Context) -> bool:

@@ -262,14 +262,16 @@ class Index:
         self._tables: dict[int, _Table] = {}
         self._spaceless: dict[int, re2._Regexp] = {}
         self._proclitics: dict[int, tuple[str, ...]] = {}
-        self._known: dict[int, _Hits] = {}
-        self._read: dict[int, _Read] = {}
+        self._words: dict[int, _Hits] = {}
+        self.known: dict[int, _Read] = {}
+        """What stands in a line, by its hash, so that nothing of a mail is kept."""
+
         self._parsed: dict[str, _Phrase] = {}
 
     @property
     def kept(self) -> int:
         """How many lines are remembered as read."""
-        return len(self._read)
+        return len(self.known)
 
     def add(self, kind: int, entries: tuple[str, ...], morphology: Morphology) -> None:
         """Take entries of one language, without capitals and well formed (see `faults`). ``kind`` is a bit."""
@@ -278,16 +280,16 @@ class Index:
 
     def read(self, text: str) -> _Read:
         """Every entry in a text without capitals; entries may overlap."""
-        found = self._read.get(hash(text))
+        found = self.known.get(hash(text))
         if found is None:
-            if len(self._read) > MOST_READ:
-                self._read.clear()
+            if len(self.known) > MOST_READ:
+                self.known.clear()
             found = self._keep(text, self._spans(text))
         return found
 
     def knows(self, lines: Iterable[str]) -> bool:
         """Whether each of some lines is remembered as read."""
-        return self._read.keys() >= set(map(hash, lines))
+        return self.known.keys() >= set(map(hash, lines))
 
     def read_together(self, lines: Sequence[str]) -> str:
         """Read lines in one pass, each of them and all in one, so that `read` knows them; all in one, a blank between two, is returned.
@@ -295,10 +297,10 @@ class Index:
         An entry that begins in one line and ends in another stands in neither.
         """
         whole = " ".join(lines)
-        if hash(whole) in self._read:
+        if hash(whole) in self.known:
             return whole
-        if len(self._read) > MOST_KEPT:
-            self._read.clear()
+        if len(self.known) > MOST_KEPT:
+            self.known.clear()
         spans = self._spans("\n".join(lines))
         self._keep(whole, spans)
         starts = [0, *itertools.accumulate(len(line) + 1 for line in lines)]
@@ -318,12 +320,12 @@ class Index:
         for _, _, more in spans:
             kinds |= more
         found = _Read(kinds, spans, is_spaceless) if kinds or is_spaceless else NOTHING_READ
-        self._read[hash(text)] = found
+        self.known[hash(text)] = found
         return found
 
     def _spans(self, text: str) -> Sequence[_Span]:
         split = _Split(text)
-        known = self._known
+        known = self._words
         if len(known) > MOST_KNOWN:
             known.clear()
         hits = [known.get(hash(word)) or self._hits(word) for word in split.words]
@@ -346,7 +348,7 @@ class Index:
 
     def _hits(self, written_word: str) -> _Hits:
         """What a word may be; from now on it is known by its hash, so that nothing of a mail is kept."""
-        found = self._known[hash(written_word)] = self._looked_up(written_word)
+        found = self._words[hash(written_word)] = self._looked_up(written_word)
         return found
 
     def _looked_up(self, written_word: str) -> _Hits:
@@ -418,28 +420,31 @@ class Index:
 class Words:
     """The words of one kind. Of those that begin at one place the longest is found: ``zip code``, not ``zip``."""
 
-    __slots__ = ("_index", "_kind")
+    __slots__ = ("_index", "_kind", "_read")
 
     def __init__(self, index: Index | None = None, kind: int = 0) -> None:
         self._index = index or Index()
+        self._read = self._index.known
         self._kind = kind
 
     def any(self, text: str) -> bool:
         """Whether a text without capitals has one of the words."""
-        read = self._index.read(text)
+        read = self._read.get(hash(text)) or self._index.read(text)
         if read.kinds & self._kind:
             return True
         return read.is_spaceless and next(self._index.spaceless(self._kind, text), None) is not None
 
     def spans(self, text: str) -> Sequence[Span]:
         """Where the words stand in a text without capitals, from left to right; none overlaps another."""
-        read = self._index.read(text)
+        read = self._read.get(hash(text)) or self._index.read(text)
         # Of most texts and kinds there is nothing to be found, and nearly all of the time went into finding that out.
         if not read.kinds & self._kind and not read.is_spaceless:
             return ()
-        spans = [(start, -end) for start, end, kinds in read.spans if kinds & self._kind]
+        spans = {(start, -end) for start, end, kinds in read.spans if kinds & self._kind}
         if read.is_spaceless:
-            spans += [(start, -end) for start, end in self._index.spaceless(self._kind, text)]
+            spans.update((start, -end) for start, end in self._index.spaceless(self._kind, text))
+        if len(spans) == 1:
+            return [(start, -end) for start, end in spans]
         found: list[Span] = []
         last = 0
         for start, end in sorted(spans):
