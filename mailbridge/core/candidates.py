@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -147,12 +148,13 @@ def _ascii(letter: str) -> str:
     return letter
 
 
-def shapes(line: str, *, is_slot: bool = False) -> tuple[Shape, ...]:
-    """Every shape in a line (as `ascii_digits` gives it), from left to right, at most 40.
+def shapes(line: str, *, is_slot: bool = False, looks: Callable[[str], list[Stretch]] = certain) -> tuple[Shape, ...]:
+    """Every shape in a line (as `ascii_digits` gives it), from left to right, at most 40. ``looks`` tells what a line, masked, is certain
+    to hold instead.
 
     ``is_slot``: the line names a code, or is one word. Only there small letters may be one, if they are no word.
     """
-    is_promising = PROMISING.any(line)
+    is_promising = DIGIT.search(line) is not None or PROMISING.any(line)
     if not is_promising and not is_slot:
         return ()
     if " #" in line and (bound := ORIGIN_BOUND.search(line)) is not None:
@@ -160,13 +162,13 @@ def shapes(line: str, *, is_slot: bool = False) -> tuple[Shape, ...]:
         if shape is not None:
             return (replace(shape, is_bound=True),)
     text = masked(line)
-    found = [shape for shape in _found(text) if is_slot or shape.look is not Look.WORD] if is_promising else []
+    found = [shape for shape in _found(text, looks) if is_slot or shape.look is not Look.WORD] if is_promising else []
     if is_slot and (small := _small(text)):
         found = sorted([*found, *small], key=lambda shape: shape.start)
     return tuple(found[:MAX_PER_LINE])
 
 
-def _found(text: str) -> list[Shape]:
+def _found(text: str, looks: Callable[[str], list[Stretch]]) -> list[Shape]:
     found: list[Shape] = []
     stretches: list[Stretch] | None = None
     for count, match in enumerate(SHAPES.finditer(text)):
@@ -174,7 +176,7 @@ def _found(text: str) -> list[Shape]:
         if shown[0] == "#":
             shown, start = shown[1:], start + 1
         if stretches is None:
-            stretches = certain(text) if DIGIT.search(text) else []
+            stretches = looks(text) if DIGIT.search(text) else []
         shape = _shape(shown, start, text, stretches, is_run_in=match["glued"] is not None)
         if shape is not None and shape.refusal != "word":
             found.append(shape)

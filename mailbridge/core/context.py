@@ -8,7 +8,7 @@ from datetime import timedelta
 from mailbridge.core import script
 from mailbridge.core.candidates import DIGIT, ascii_digits, masked
 from mailbridge.core.dataclass import dataclass
-from mailbridge.core.looks import COPYRIGHT, COPYRIGHT_LINE, SHORT_NUMBER, certain
+from mailbridge.core.looks import COPYRIGHT, COPYRIGHT_LINE, SHORT_NUMBER
 from mailbridge.core.naming import OWN_NAME
 from mailbridge.core.parts import Parts
 from mailbridge.core.presence import Presence
@@ -166,7 +166,7 @@ def lone_value(texts: list[str], reader: Reader, names: frozenset[str] = frozens
         seen = {shape.value for shape in able}
         if has_digits:
             plain = masked(text)
-            looks = certain(plain)
+            looks = reader.looks(plain)
             if looks and any(why not in CALM for _, _, why in looks):
                 return ""
             if has_percentage(plain):

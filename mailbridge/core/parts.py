@@ -54,7 +54,7 @@ def parts_of(message: Message, words: ForwardWords, *, with_html: bool = True) -
     if message.subject:
         lines["subject"] = (Line(text=bare_subject(message.subject, words)),)
     html = message.html if with_html else None
-    is_answer = any(message.header(name) for name in ANSWERING)
+    is_answer = any([message.header(name) for name in ANSWERING])
     if html is not None:
         lines["html"], _ = _newest(html, words, is_answer=is_answer)
     if message.plain is not None:
@@ -116,12 +116,12 @@ def own_names(message: Message, links: list[str]) -> frozenset[str]:
 
     Case and punctuation aside, and only words with a letter: ``Neo4j`` and ``neo4j.com`` are one name.
     """
-    found = {plain_name(word) for word in NAME_WORD.findall(message.sender_name)} | {plain_name(message.sender_name)}
+    written = [message.sender_name, *NAME_WORD.findall(message.sender_name)]
     if message.plain is not None:
-        found |= {plain_name(sign[1]) for line in message.plain.lines[:3] if (sign := SIGNED.match(line.text))}
+        written += [sign[1] for line in message.plain.lines[:3] if (sign := SIGNED.match(line.text))]
     hosts = [message.sender.rpartition("@")[2], *HOST.findall(" ".join(links[:40]))]
-    found |= {plain_name(label) for host in hosts for label in host.split(".")}
-    return frozenset(name for name in found if len(name) > 2 and not name.isdigit() and name not in COMMON_HOSTS)
+    found = set(map(plain_name, [*written, *".".join(hosts).split(".")]))
+    return frozenset([name for name in found - COMMON_HOSTS if len(name) > 2 and not name.isdigit()])
 
 
 def plain_name(text: str) -> str:

@@ -32,6 +32,8 @@ OF_LOOK = {Look.WORD: F.WORD, Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP:
 
 def weigh(source: str, lines: tuple[Line, ...], reader: Reader, context: Context) -> list[Evidence]:
     """Every candidate of one part of a mail, with its features; refused shapes too, without any."""
+    if not lines:
+        return []
     reading = Reading([ascii_digits(line.text) for line in lines], reader, context.names)
     rows = [(index, line, seen) for index, line in enumerate(lines) if (seen := reading.shapes(index))]
     if not rows:

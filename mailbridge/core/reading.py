@@ -8,7 +8,7 @@ from dataclasses import replace
 from mailbridge.core.candidates import Shape, shapes
 from mailbridge.core.features import Feature
 from mailbridge.core.labels import Label, labels
-from mailbridge.core.looks import Look
+from mailbridge.core.looks import Look, Stretch, certain
 from mailbridge.core.naming import ADJACENT, BESIDE, CLOSES, NEAR, NUMBERED, OWN_NAME, Naming, heading, namings
 from mailbridge.core.parts import plain_name
 from mailbridge.core.script import SPACELESS_LETTER, folded
@@ -64,6 +64,7 @@ class Reader:
         self.wording = wording
         self._labels: dict[str, tuple[Label, ...]] = {}
         self._shapes: dict[str, tuple[Shape, ...]] = {}
+        self._looks: dict[str, list[Stretch]] = {}
 
     def labels(self, text: str) -> tuple[Label, ...]:
         """The words of a line that name numbers; of a very long line, those of its beginning."""
@@ -76,7 +77,14 @@ class Reader:
         """What has the shape of a code in a line."""
         found = self._shapes.get(text) if text else ()
         if found is None:
-            found = self._shapes[text] = self._dated(text, shapes(text, is_slot=self._is_slot(text)))
+            found = self._shapes[text] = self._dated(text, shapes(text, is_slot=self._is_slot(text), looks=self.looks))
+        return found
+
+    def looks(self, text: str) -> list[Stretch]:
+        """What a line, its addresses masked, is certain to hold that is no code."""
+        found = self._looks.get(text)
+        if found is None:
+            found = self._looks[text] = certain(text)
         return found
 
     def _dated(self, text: str, found: tuple[Shape, ...]) -> tuple[Shape, ...]:

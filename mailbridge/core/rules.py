@@ -354,4 +354,7 @@ def is_host_allowed(host: str, allowed: Sequence[str]) -> bool:
 
 def _matches(address: str, patterns: Sequence[str]) -> bool:
     folded = address.casefold()
-    return any(fnmatchcase(folded, pattern.casefold()) for pattern in patterns)
+    for pattern in patterns:
+        if fnmatchcase(folded, pattern.casefold()):
+            return True
+    return False

@@ -260,7 +260,7 @@ class Index:
     def __init__(self) -> None:
         self._lists: list[tuple[int, str, Morphology]] = []
         self._tables: dict[int, _Table] = {}
-        self._spaceless: dict[int, re2._Regexp] = {}
+        self._spaceless: dict[int, tuple[frozenset[str], re2._Regexp]] = {}
         self._proclitics: dict[int, tuple[str, ...]] = {}
         self._words: dict[int, _Hits] = {}
         self.known: dict[int, _Read] = {}
@@ -310,7 +310,10 @@ class Index:
             if end < starts[number + 1]:
                 by_line.setdefault(number, []).append((start - starts[number], end - starts[number], kinds))
         for number, line in enumerate(lines):
-            self._keep(line, by_line.get(number, NO_SPANS))
+            if number in by_line or not line.isascii():
+                self._keep(line, by_line.get(number, NO_SPANS))
+            else:
+                self.known[hash(line)] = NOTHING_READ
         return whole
 
     def _keep(self, text: str, spans: Sequence[_Span]) -> _Read:
@@ -396,25 +399,30 @@ class Index:
 
     def spaceless(self, kind: int, text: str) -> Iterator[tuple[int, int]]:
         """The entries of a kind in scripts without blanks, wherever they stand."""
-        pattern = self._spaceless.get(kind)
-        if pattern is None:
-            pattern = self._spaceless[kind] = self._pattern(kind)
-        for match in pattern.finditer(text):
-            yield match.span()
+        known = self._spaceless.get(kind)
+        if known is None:
+            known = self._spaceless[kind] = self._pattern(kind)
+        letters, pattern = known
+        if not letters.isdisjoint(text):
+            for match in pattern.finditer(text):
+                yield match.span()
 
-    def _pattern(self, kind: int) -> re2._Regexp:
+    def _pattern(self, kind: int) -> tuple[frozenset[str], re2._Regexp]:
+        """The pattern of a kind, and letters of which every text has one that it matches."""
         options = re2.Options()
         options.max_mem = AUTOMATON
         options.longest_match = True
         options.log_errors = False
-        words = {
-            re2.escape(entry).replace(r"\ ", " ?").replace(r"\-", "-?")
+        entries = {
+            entry
             for bit, listed, _ in self._lists
             if bit == kind and SPACELESS_LETTER.search(listed) is not None
             for entry in listed.split("\n")
             if SPACELESS_LETTER.search(entry) is not None
         }
-        return re2.compile("|".join(sorted(words)) or r"[^\s\S]", options)
+        words = sorted(re2.escape(entry).replace(r"\ ", " ?").replace(r"\-", "-?") for entry in entries)
+        # The last letter of an entry by its number is one of its rarest: there are more Han and Hangul than kana.
+        return frozenset(map(max, entries)), re2.compile("|".join(words) or r"[^\s\S]", options)
 
 
 class Words:
