@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 
 from mailbridge.core import script
-from mailbridge.core.candidates import DIGIT, ascii_digits, masked
+from mailbridge.core.candidates import DIGIT, Shape, ascii_digits, masked
 from mailbridge.core.dataclass import dataclass
 from mailbridge.core.looks import COPYRIGHT, COPYRIGHT_LINE, SHORT_NUMBER
 from mailbridge.core.naming import OWN_NAME
@@ -154,30 +154,28 @@ def is_meeting(whole: str, folded: str, reader: Reader) -> bool:
 
 def lone_value(texts: list[str], reader: Reader, names: frozenset[str] = frozenset()) -> str:
     """The value of the only thing of a code's shape; "" where there is none or another, or a date, a price or another number."""
-    found = ""
-    for raw in dict.fromkeys(texts):
-        text = ascii_digits(raw)
-        shapes = reader.shapes(text)
-        has_digits = DIGIT.search(text) is not None
-        if not shapes and not has_digits:
-            continue
-        shapes = without_names(shapes, names)
-        able = [shape for shape in shapes if shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)]
-        seen = {shape.value for shape in able}
-        if has_digits:
-            plain = masked(text)
-            looks = reader.looks(plain)
-            if looks and any(why not in CALM for _, _, why in looks):
-                return ""
-            if has_percentage(plain):
-                return ""
-            own = [shape for shape in shapes if shape.refusal == OWN_NAME]
-            rest = _without(plain, [*((shape.start, shape.end) for shape in (*able, *own)), *((low, high) for low, high, _ in looks)])
-            seen |= {number for number in NUMBER.findall(rest) if sum(map(str.isdigit, number)) > 2}
-        if len(seen - {found}) > (not found):
+    lines = [(text, without_names(reader.shapes(text), names)) for text in map(ascii_digits, dict.fromkeys(texts))]
+    found = {shape.value for _, shapes in lines for shape in shapes if _is_able(shape)}
+    for text, shapes in lines:
+        if len(found) > 1:
             return ""
-        found = next(iter(seen), found)
-    return found
+        if DIGIT.search(text) is None:
+            continue
+        plain = masked(text)
+        looks = reader.looks(plain)
+        if looks and any(why not in CALM for _, _, why in looks):
+            return ""
+        if has_percentage(plain):
+            return ""
+        known = [(shape.start, shape.end) for shape in shapes if _is_able(shape) or shape.refusal == OWN_NAME]
+        rest = _without(plain, [*known, *((low, high) for low, high, _ in looks)])
+        found.update(number for number in NUMBER.findall(rest) if sum(map(str.isdigit, number)) > 2)
+    return found.pop() if len(found) == 1 else ""
+
+
+def _is_able(shape: Shape) -> bool:
+    """Whether a shape may be the only one of its mail."""
+    return shape.refusal is None and (shape.kind in NUMERIC or shape.is_random)
 
 
 def _without(text: str, places: list[tuple[int, int]]) -> str:
