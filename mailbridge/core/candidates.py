@@ -104,8 +104,9 @@ LABELLED = re.compile(r"(?:OTP|PIN|TAN)-(\d{4,8})")
 GOOGLE = re.compile(r"G-\d{4,8}")
 """Google's field shows the G- itself and takes the digits (support.google.com/accounts/answer/1085463)."""
 
-NATIVE = re.compile(r"[^\x00-\x7f\D]")
-FULL_WIDTH = re.compile("[\uff01-\uff5e]")
+FOREIGN = re.compile("[\\d\uff01-\uff5e](?<![\0-\x7f])")
+"""A digit of another script, or a character of full width."""
+
 ORIGIN_BOUND = re.compile(r"(?:@|^)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){1,6} #([A-Za-z0-9]{4,10})(?: [@%][^ ]{1,255})?\s*$")
 """The last line of a code that is bound to its site (wicg.github.io/sms-one-time-codes), with or without its ``@``. Nothing follows it but
 the site of a frame: what stands in a sentence may be a name that a user chose."""
@@ -135,12 +136,11 @@ class Shape:
 
 def ascii_digits(text: str) -> str:
     """The text with every decimal digit of any script, and full-width letter, as ASCII; positions unchanged."""
-    if text.isascii() or not (NATIVE.search(text) or FULL_WIDTH.search(text)):
-        return text
-    return text.translate({ord(letter): _ascii(letter) for letter in set(text)})
+    return text if text.isascii() else FOREIGN.sub(_ascii, text)
 
 
-def _ascii(letter: str) -> str:
+def _ascii(match: re.Match[str]) -> str:
+    letter = match[0]
     if letter.isdecimal():
         return str(unicodedata.decimal(letter))
     if "\uff01" <= letter <= "\uff5e" and letter.isalnum():

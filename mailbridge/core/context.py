@@ -8,7 +8,7 @@ from datetime import timedelta
 from mailbridge.core import script
 from mailbridge.core.candidates import DIGIT, Shape, ascii_digits, masked
 from mailbridge.core.dataclass import dataclass
-from mailbridge.core.looks import COPYRIGHT, COPYRIGHT_LINE, SHORT_NUMBER
+from mailbridge.core.looks import COPYRIGHT_LINE, SHORT_NUMBER, has_copyright
 from mailbridge.core.naming import OWN_NAME
 from mailbridge.core.parts import Parts
 from mailbridge.core.presence import Presence
@@ -108,7 +108,7 @@ def context_of(parts: Parts, reader: Reader, stated: timedelta | None) -> Contex
 def _above_feet(parts: Parts, reader: Reader, whole: str) -> list[str]:
     """The lines that a person sees, and the texts of pictures, without the foot of each part: a signature, or the sender's address."""
     found = [line.text for line in (*parts.lines.get("subject", ()), *parts.lines.get("image", ()))]
-    has_marks = SIGNATURE in whole or COPYRIGHT.search(whole) is not None
+    has_marks = SIGNATURE in whole or has_copyright(whole)
     for source in ("html", "plain"):
         lines = [line.text for line in parts.lines.get(source, ())]
         foot = _foot(lines, reader) if has_marks else None
@@ -118,7 +118,7 @@ def _above_feet(parts: Parts, reader: Reader, whole: str) -> list[str]:
 
 def _foot(lines: list[str], reader: Reader) -> int | None:
     """The line with which the foot of a part begins; None where it has none, or tells a code there."""
-    begin = next((at for at, text in enumerate(lines) if at and (text.strip() == SIGNATURE or COPYRIGHT.search(text))), None)
+    begin = next((at for at, text in enumerate(lines) if at and (text.strip() == SIGNATURE or has_copyright(text))), None)
     return None if begin is None or any(_may_tell_a_code(text, reader) for text in lines[begin:]) else begin
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -257,7 +256,13 @@ def evidence_of(parts: Parts, reader: Reader, context: Context) -> list[Evidence
 
 def _is_in(value: str, addresses: str) -> bool:
     """Whether a link carries the value as a part of its own: pages take a code from the link as well as from the field."""
-    return value in addresses and re.search(rf"[/=]{re.escape(value)}(?![A-Za-z0-9])", addresses) is not None
+    at = addresses.find(value)
+    while at >= 0:
+        follows = addresses[at + len(value) : at + len(value) + 1]
+        if at and addresses[at - 1] in "/=" and not (follows.isascii() and follows.isalnum()):
+            return True
+        at = addresses.find(value, at + 1)
+    return False
 
 
 def _merge(merged: dict[str, Evidence], one: Evidence) -> None:

@@ -25,8 +25,8 @@ LOGGED = re.compile(
     r"(?m)^[\[(<]?(?:\d{4}[-/]\d{2}[-/]\d{2}[T ]\d{2}:\d{2}:\d{2}|[A-Z][a-z]{2} [ \d]\d \d{2}:\d{2}:\d{2} |\d{2}:\d{2}:\d{2}[.,]\d{3})"
     r"|^[ \t]+at [\w.$<>]+\(|^[ \t]*File \"[^\"]+\", line \d+|^Traceback \(most recent|^\[ ?\d+\.\d{4,6}\]"
 )
-FIGURES = re.compile(r"(?m)^[^\n]*?(?<![\w.])\d[\d.,:]*(?: (?:[-|] )?\d[\d.,:%]*){3,}(?=\s|$)")
-"""Four numbers in a row, as tables of figures have them."""
+FIGURES = re.compile(r"(?m)\d(?<![\w.]\d)[\d.,:]*+((?: (?:[-|] )?\d[\d.,:%]*+){3,}(?=\s|$)[^\n]*)?")
+"""A number, and where three more follow in a row, as tables of figures have them, all that follows in its line."""
 
 ARMOUR = re.compile(r"(?m)^[ >]*-----BEGIN PGP (?:MESSAGE|PUBLIC KEY BLOCK|PRIVATE KEY BLOCK)")
 """What is enciphered, or a key (RFC 9580 6.2). A signed text is one that people read."""
@@ -88,7 +88,7 @@ def _is_log(_: Message, text: str) -> bool:
 
 
 def _is_table(_: Message, text: str) -> bool:
-    return len(NUMBER.findall(text)) >= 4 * 4 and _has(FIGURES, text, 4)
+    return len(NUMBER.findall(text)) >= 4 * 4 and sum(map(bool, FIGURES.findall(text))) >= 4
 
 
 GENRES: tuple[Genre, ...] = (

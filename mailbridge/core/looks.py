@@ -86,6 +86,11 @@ Stretch = tuple[int, int, str]
 """Start, end, and what it is."""
 
 
+def has_copyright(text: str) -> bool:
+    """Whether a text has the mark or the words of a copyright line; most have none of what stands in each of them."""
+    return ("©" in text or "(c)" in text or "right" in text.casefold()) and COPYRIGHT.search(text) is not None
+
+
 def certain(text: str) -> list[Stretch]:
     """The stretches of a line with digits that are something else, whatever its words say."""
     there = SOMETHING.found(text)
