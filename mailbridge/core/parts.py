@@ -54,7 +54,7 @@ def parts_of(message: Message, words: ForwardWords, *, with_html: bool = True) -
     if message.subject:
         lines["subject"] = (Line(text=bare_subject(message.subject, words)),)
     html = message.html if with_html else None
-    is_answer = any([message.header(name) for name in ANSWERING])
+    is_answer = any(map(message.header, ANSWERING))
     if html is not None:
         lines["html"], _ = _newest(html, words, is_answer=is_answer)
     if message.plain is not None:

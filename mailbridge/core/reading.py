@@ -42,10 +42,7 @@ FRAGMENT = 3
 
 def without_names(found: tuple[Shape, ...], names: frozenset[str]) -> tuple[Shape, ...]:
     """The shapes, those refused that the sender is called by: what mixes letters and digits in its name, as ``Neo4j`` does."""
-    for shape in found:
-        if shape.kind != "digits":
-            break
-    else:
+    if not found or all(shape.kind == "digits" for shape in found):
         return found
     return tuple(
         replace(shape, refusal=OWN_NAME, look=None, is_random=False) if is_own_name(shape, names) else shape for shape in found
@@ -104,7 +101,7 @@ class Reader:
         bare = text.strip(EDGES)
         if bare.isascii() and " " not in bare:
             return 4 <= len(bare) <= 10 and bare.isalpha() and bare.islower()
-        return any([label.is_code for label in self.labels(text)])
+        return any(label.is_code for label in self.labels(text))
 
 
 class Reading:

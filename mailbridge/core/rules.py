@@ -354,7 +354,4 @@ def is_host_allowed(host: str, allowed: Sequence[str]) -> bool:
 
 def _matches(address: str, patterns: Sequence[str]) -> bool:
     folded = address.casefold()
-    for pattern in patterns:
-        if fnmatchcase(folded, pattern.casefold()):
-            return True
-    return False
+    return any(fnmatchcase(folded, pattern.casefold()) for pattern in patterns)

@@ -331,9 +331,11 @@ class Index:
         known = self._words
         if len(known) > MOST_KNOWN:
             known.clear()
-        hits = [known.get(hash(word)) or self._hits(word) for word in split.words]
         found = []
-        for at, (kinds, phrases) in enumerate(hits):
+        for at, hits in enumerate(map(known.get, map(hash, split.words))):
+            if hits is NO_HITS:
+                continue
+            kinds, phrases = hits or self._hits(split.words[at])
             if kinds:
                 found.append((split.start(at), split.end(at), kinds))
             for group in phrases:
