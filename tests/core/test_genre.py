@@ -129,3 +129,10 @@ def test_a_signed_text_is_read() -> None:
     """A signature around a text leaves it a text."""
     text = f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{CODE}\n-----BEGIN PGP SIGNATURE-----\n\niQEzBAEB\n-----END PGP SIGNATURE-----\n"
     assert extracted(mail(PLAIN, text)).verdict is Verdict.CODE
+
+
+def test_numbers_without_blanks_are_read_at_once() -> None:
+    """Numbers that only commas part are no table, and a long line of them costs no more than any other."""
+    table = next(genre for genre in GENRES if genre.name == "table of figures")
+    assert not table.is_of(parse(b""), "1," * 400_000)
+    assert table.is_of(parse(b""), f"{'1,' * 1_000}1 2 3 4\n" * 4)

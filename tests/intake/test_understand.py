@@ -23,7 +23,7 @@ from mailbridge.intake.parser_config import ParserConfig, parser_config_of
 from mailbridge.intake.understand import BODY_LIMIT, Understander, Understanding
 from mailbridge.intake.warmup import warm_ups
 from mailbridge.intake.worker_protocol import Request, decoder, encoder
-from tests.bench.load import RCPT, mail
+from tests.bench.load import FIRST_CODE, RCPT, mail
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = ROOT / "tests" / "fuzz" / "seeds"
@@ -150,11 +150,16 @@ def test_the_first_mail_is_no_slower_than_the_next() -> None:
     assert done.stdout.split() == []
 
 
-def test_no_mail_costs_a_pattern_of_its_own() -> None:
+@pytest.mark.parametrize("foot", [b"Larch Bank, 90210 Seaside", b"https://larch.example/?code=%d"])
+def test_no_mail_costs_a_pattern_of_its_own(foot: bytes) -> None:
     """What a mail has alone, as its code, its account or its number, is looked for without compiling anything: that takes as long as
     all else together."""
     reader = Understander(guide())
-    requests = [Request(content=mail(one, run=1), rcpt_to=(RCPT,), mail_from="", now=datetime.now(UTC)) for one in range(8)]
+    mails = [
+        mail(one, run=1).replace(b"Larch Bank, 90210 Seaside", foot.replace(b"%d", b"%d" % (FIRST_CODE + one)))
+        for one in range(8)
+    ]
+    requests = [Request(content=one, rcpt_to=(RCPT,), mail_from="", now=datetime.now(UTC)) for one in mails]
     for one in requests[:3]:
         reader(one)
     profile = cProfile.Profile()
