@@ -88,6 +88,8 @@ def is_spaceless(letter: str) -> bool:
 
 def folded(text: str) -> str:
     """The text without case, character for character."""
+    if text.isascii():
+        return text.lower()
     whole = text.casefold()
     return whole if len(whole) == len(text) else text.replace("İ", "i").lower().replace("ς", "σ")
 
