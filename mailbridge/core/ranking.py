@@ -94,6 +94,8 @@ def _is_last(text: str, shape: Shape) -> bool:
 
 def _listed(found: list[Evidence]) -> list[Evidence]:
     """Three and more of one form, each alone on its line or all in one, are a list: backup codes, statistics, filler."""
+    if len(found) < LISTED:
+        return found
     rows: dict[tuple[int, int], list[Evidence]] = {}
     for one in found:
         if one.shape.kind == "digits" and one.shape.refusal is None and not one.shape.is_grouped:
