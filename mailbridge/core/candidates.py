@@ -37,6 +37,8 @@ ALPHABETS = r"\u00b5\u00b9\u00ba\u00bc-\u00be\u00c0-\u024f\u0370-\u037d\u037f-\u
 """What goes on a word or number in the alphabets with capitals beside ASCII, for a class of a pattern; marks like ``»`` and ``։`` do not."""
 
 GOES_BEFORE = rf"A-Za-z0-9_%{ALPHABETS}\-–/#+&@"
+"""Behind what no shape begins, for a class of a pattern."""
+
 LEFT = rf"(?<![{GOES_BEFORE}])"
 RIGHT = rf"(?![A-Za-z0-9_{ALPHABETS}\-–/@=%]|[.,:]\d)"
 WRITTEN = r"[A-Za-z][a-z]++(?![A-Za-z0-9\-–‐‑])"

@@ -263,9 +263,7 @@ class Index:
         self._spaceless: dict[int, tuple[frozenset[str], re2._Regexp]] = {}
         self._proclitics: dict[int, tuple[str, ...]] = {}
         self._words: dict[int, _Hits] = {}
-        self.known: dict[int, _Read] = {}
-        """What stands in a line, by its hash, so that nothing of a mail is kept."""
-
+        self.known: dict[int, _Read] = {}  # what stands in a line, by its hash, so that nothing of a mail is kept
         self._parsed: dict[str, _Phrase] = {}
 
     @property
