@@ -256,12 +256,14 @@ def evidence_of(parts: Parts, reader: Reader, context: Context) -> list[Evidence
 
 def _is_in(value: str, addresses: str) -> bool:
     """Whether a link carries the value as a part of its own: pages take a code from the link as well as from the field."""
-    at = addresses.find(value)
-    while at >= 0:
-        follows = addresses[at + len(value) : at + len(value) + 1]
-        if at and addresses[at - 1] in "/=" and not (follows.isascii() and follows.isalnum()):
-            return True
-        at = addresses.find(value, at + 1)
+    for part in (f"/{value}", f"={value}"):
+        at = addresses.find(part)
+        while at >= 0:
+            end = at + len(part)
+            follows = addresses[end : end + 1]
+            if not (follows.isascii() and follows.isalnum()):
+                return True
+            at = addresses.find(part, end)
     return False
 
 
