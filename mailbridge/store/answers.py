@@ -1,6 +1,6 @@
 """The answers to changing requests, so that a request that is sent twice is done once.
 
-Everything raises only StoreUnavailable, like the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations

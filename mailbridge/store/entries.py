@@ -1,6 +1,6 @@
 """What people add by command or page: data in the store, next to the configuration file, in force at once.
 
-Everything raises only StoreUnavailable, like the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations

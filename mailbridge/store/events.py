@@ -2,7 +2,7 @@
 
 An event is a line of the journal, written in the transaction of its cause. A listener (a target that gets events, or a notice)
 has a place in the journal. It still has to be told the lines after that place. Nothing is copied for it, and nothing is lost with
-the process. Everything raises only StoreUnavailable, like the rest of the contract.
+the process. Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Throw-away inboxes: what is stored while they live, and that nothing is left afterwards.
 
-Everything raises only StoreUnavailable, like the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Stored mails, deliveries and the journal in lists, by pages and filters. None of it contains a code.
 
-Everything raises only StoreUnavailable, like the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations

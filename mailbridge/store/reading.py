@@ -1,6 +1,6 @@
 """What a waiting client can get from a store: the codes of mails, and authenticator secrets.
 
-Everything raises only StoreUnavailable, like the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class Vault(Protocol):
         ...
 
     async def bind_totp(self, name: str, identifier: str | None) -> bool:
-        """Let a secret answer for another identifier, or for none. False like for `add_totp`, or if there is none with that
+        """Let a secret answer for another identifier, or for none. False as for `add_totp`, or if there is none with that
         name."""
         ...
 

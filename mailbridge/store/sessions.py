@@ -1,6 +1,6 @@
 """Logins to the page, and login links. Only the hash of each secret is stored.
 
-Everything raises only StoreUnavailable, like the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which domains belong to an identifier: the sites of Skyvern's credentials, and the domains with proven mails to it.
 
-Everything raises only StoreUnavailable, like the rest of the contract. Identifiers are compared without regard to case, and
+Everything raises only StoreUnavailable, as does the rest of the contract. Identifiers are compared without regard to case, and
 returned folded. Domains are registrable ones.
 """
 

@@ -36,7 +36,7 @@ Spelling = Callable[[str], str | None]
 """Gives the spelling of an identifier under which codes are pushed; None if no code can ever come for it."""
 
 Found = Callable[[int, str], Awaitable[Draft | None]]
-"""Gives the code that a mail brought for an identifier."""
+"""Gives the draft of the delivery that a mail led to for an identifier; None if it led to none."""
 
 
 class Texts:

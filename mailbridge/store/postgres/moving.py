@@ -215,7 +215,7 @@ class PostgresSide:
 
 
 async def open_side(settings: StoreSettings, *, key_path: Path, is_target: bool) -> PostgresSide:
-    """Open the database for a move. It is brought up to date like at a start, and created if the target is empty.
+    """Open the database for a move. It is brought up to date as at a start, and created if the target is empty.
 
     Raises:
         StoreInUse: a daemon has it.

@@ -227,7 +227,7 @@ class SqliteSide:
 
 
 def open_side(settings: StoreSettings, *, is_target: bool) -> SqliteSide:
-    """Open the database for a move. It is brought up to date like at a start, and created if the target does not exist.
+    """Open the database for a move. It is brought up to date as at a start, and created if the target does not exist.
 
     Raises:
         StoreInUse: a daemon has it.
