@@ -1,8 +1,8 @@
 """The age of a mail by its server's clock, even if somebody sets our clock meanwhile.
 
-A server says when a mail came by its own clock (INTERNALDATE, RFC 3501 2.3.3). That clock is assumed to agree with ours. If our
-clock is set, rightly or wrongly, the server's does not change. So from the last fresh mail on the server's clock is followed by
-the kernel's count.
+A server dates each mail by its own clock (INTERNALDATE, RFC 3501 2.3.3). That clock is assumed to agree with ours. If our clock
+is set, rightly or wrongly, the server's does not change. So from the last fresh mail on the server's clock is followed by the
+kernel's count.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Ages:
     def of(self, at: datetime) -> timedelta:
         """How long ago the server's clock showed this time. There are three ways to count: by our clock as it runs on, by our
         clock as it was set, and by the server's clock as it was last known. The smallest difference counts, because an old
-        mail is old in every way of counting."""
+        mail is old in every way of counting. After `believe` only the server's clock counts."""
         age = self.now() - at
         known = self._shown + (self._counted() - self._shown_at) * MICROSECOND - at
         return known if self._is_believed else min(age, age + self._drift(), known, key=abs)

@@ -1,6 +1,6 @@
 """How long a mailbox is left alone after a fault: full jitter, longer each time, and reset only after a session has lasted.
 
-A completed login proves nothing: to a server that accepts the login and hangs up at once we would log in for ever.
+A completed login proves nothing: we would log in for ever to a server that accepts the login and hangs up at once.
 """
 
 from __future__ import annotations
