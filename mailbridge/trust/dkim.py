@@ -120,7 +120,7 @@ def is_aligned(domain: str, author: str) -> bool:
     if domain == author:
         return True
     if domain.split(".")[-2:] != author.split(".")[-2:]:
-        return False  # a registrable name has at least two labels, so most other domains need no look into the list
+        return False  # what is registrable has two labels at least: most strangers are told without the list
     own = registrable(author)
     return own is not None and registrable(domain) == own
 

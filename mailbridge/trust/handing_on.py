@@ -79,7 +79,7 @@ def _layers(text: str) -> Iterator[str]:
     """The text, and the text below each layer of percent-encoding."""
     for _ in range(ROUNDS + 1):
         yield text.translate(DROPPED)
-        if not text.isascii():  # full-width letters and dots, which browsers read as plain ones
+        if not text.isascii():  # full-width letters and dots, which browsers take for plain ones
             yield unicodedata.normalize("NFKC", text.translate(DOTS)).translate(DROPPED)
         below = unquote(text)
         if below == text:
