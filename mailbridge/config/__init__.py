@@ -1,1 +1,1 @@
-"""What the operator wants: typed settings, where each came from, and every mistake at once."""
+"""The operator's configuration: typed settings, where each value came from, and all mistakes reported at once."""

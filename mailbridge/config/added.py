@@ -1,4 +1,4 @@
-"""What people add by command or page: entries of the store as tables of the settings, beside those that a file holds."""
+"""What people add by command or page: entries of the store as tables of the settings, in addition to those in a file."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 
 KINDS = ("address", "imap", "sender", "rule", "target", "notify")
-"""The lists of tables that can be added to without a file."""
+"""The lists of tables that can be extended without a file."""
 
 MAIN = "skyvern"
-"""The one section that can be added: `[skyvern]`, the main target with its key. It counts only while file and environment have none."""
+"""The one section that can be added: `[skyvern]`, the main target with its key. It counts only if file and environment have no
+key."""
 
 INGEST = "ingest"
-"""`[ingest]`, by service: each entry adds a key or a list's entry. A key of file and environment comes first."""
+"""`[ingest]`, by service: each entry adds a key, or a value to a list. A key in file or environment comes first."""
 
 LISTS = ("headers", "urls")
-"""The keys that hold several secrets."""
+"""The keys that contain several secrets."""
 
 ADDABLE = (*KINDS, MAIN, INGEST)
 """Every kind of entry that is a part of the configuration."""
@@ -57,7 +58,7 @@ class Added:
 
     @property
     def place(self) -> str:
-        """Where it is from, for a message."""
+        """Where the table comes from, for a message."""
         return f"{self.kind} {self.name} (added by {self.by}, {self.at:%Y-%m-%d %H:%M}Z)"
 
 
@@ -65,7 +66,8 @@ def merged(settings: Settings, added: Sequence[Added]) -> Settings:
     """The settings with everything that was added. Pure.
 
     Raises:
-        ConfigError: what was added has a mistake, or the file holds it as well; each with its place and the command that removes it.
+        ConfigError: an added table has a mistake, or the file has it too. Each problem names its place and the command that
+            removes it.
     """
     if not added:
         return settings
@@ -93,7 +95,7 @@ def merged(settings: Settings, added: Sequence[Added]) -> Settings:
 
 
 def has_main(settings: Settings) -> bool:
-    """Whether these settings name a key of the main target, or the file that holds it."""
+    """Whether these settings name a key of the main target, or the file that contains it."""
     return settings.skyvern.api_key is not None or settings.skyvern.credentials_file is not None
 
 
@@ -103,7 +105,7 @@ def removal(kind: str, name: str) -> str:
 
 
 def _with_main(settings: Settings, added: Sequence[Added]) -> tuple[Settings, list[Problem]]:
-    """The settings with the main target that was added. One that file or environment name comes first."""
+    """The settings with the main target that was added. A main target in file or environment comes first."""
     main = next((one for one in added if one.kind == MAIN), None)
     if main is None or has_main(settings):
         return settings, []
@@ -117,7 +119,7 @@ def _with_main(settings: Settings, added: Sequence[Added]) -> tuple[Settings, li
 
 
 def _with_ingest(settings: Settings, added: Sequence[Added]) -> tuple[Settings, list[Problem]]:
-    """The settings with the proofs of services that were added: lists add up, a single key counts where there is none."""
+    """The settings with the keys of services that were added. Lists are joined; a single key counts only if there is none yet."""
     problems: list[Problem] = []
     whole = settings.ingest
     for one in added:
@@ -138,7 +140,7 @@ def _with_ingest(settings: Settings, added: Sequence[Added]) -> tuple[Settings, 
 
 
 def name_of(section: Section) -> str:
-    """What tells a table from the others of its kind: an address, or a name."""
+    """What distinguishes a table from others of its kind: an address, or a name."""
     match section:
         case AddressSettings():
             return section.rcpt
@@ -153,7 +155,7 @@ def name_of(section: Section) -> str:
 
 
 def as_toml(added: Sequence[Added]) -> str:
-    """What was added, as the tables of a file; each secret is a comment that names its key."""
+    """The added tables as text of a file. Each secret becomes a comment that names its key."""
     lines: list[str] = []
     listed = sorted(added, key=lambda one: one.kind == INGEST)
     for before, one in zip((None, *listed), listed, strict=False):
@@ -166,7 +168,7 @@ def as_toml(added: Sequence[Added]) -> str:
 
 
 def header(kind: str) -> str:
-    """The line of TOML that a table of a kind begins with."""
+    """The first line in TOML of a table of this kind."""
     return f"[{kind}]" if kind in (MAIN, INGEST) else f"[[{kind}]]"
 
 
@@ -179,7 +181,8 @@ def _doubles(settings: Settings, added: Sequence[Added]) -> Iterator[Problem]:
 
 
 def _too_patient(whole: Settings, first: int, places: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
-    """What a start has to know before it has read what was added: how long an attempt of a killed process may still arrive."""
+    """Problems of added targets whose ``grace`` is too long. A start recovers attempts of a killed process before it reads
+    what was added, so it does not know a longer ``grace``."""
     longest = TargetSettings(name="").grace
     for number, target in enumerate(whole.target):
         if number >= first and target.grace > longest:
@@ -193,8 +196,8 @@ def _where(places: Mapping[str, Sequence[str]], section: str, number: int | None
 
 
 def _whole(one: Added) -> dict[str, Any]:
-    """Values and secrets as one table. What was added without a file leads to no private address unless it says so; a list of secrets
-    is kept one a line."""
+    """Values and secrets as one table. An added table may connect to a private address only if it says so. A list of secrets
+    is stored with one secret a line."""
     values: dict[str, Any] = {key: dict(value) if isinstance(value, Mapping) else value for key, value in one.values.items()}
     for key, secret in one.secrets.items():
         outer, _, inner = key.partition(".")

@@ -1,4 +1,4 @@
-"""What one value alone cannot tell: settings that contradict each other, or that name what cannot be."""
+"""Checks that need more than one value: settings that contradict each other, or that name something impossible."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ SHORTEST_TOKEN = 8
 LONGEST_DRAIN = timedelta(minutes=1)
 
 Where = Callable[[str, str, int | None], str]
-"""The place of a key of a section; of a list of tables also the table's number, from 0."""
+"""Gives the place of a section's key. For a list of tables it also takes the table's number, from 0."""
 
 FOLLOWS = {("imap", "host"): "preset", ("imap", "name"): "preset"}
-"""Keys of which a mistake is one more of another key's: an account without a preset has no host and no name of its own."""
+"""Keys whose mistake only follows from another key: an account without a preset has no host and no name of its own."""
 
 SHORTEST = timedelta(milliseconds=100)
 HOSTNAME = re.compile(rf"{LABEL}(?:\.{LABEL})*\.?")
 API_KEY = re.compile(r"[!#-&(-~]+")
-"""What can stand in a header: printable ASCII without blanks; and no quotes, which come along when a key is copied."""
+"""What an HTTP header can hold: printable ASCII without blanks. Quotes are refused too, because people copy them with a key."""
 
 
 def check(
     settings: Settings, where: Where, *, is_known_as_wrong: Callable[[str, int | None, str], bool] = lambda *_: False
 ) -> Iterator[Problem]:
-    """Every contradiction, each with the place that it stands in; none in a value that ``is_known_as_wrong`` already."""
+    """All contradictions, each with its place. A value that ``is_known_as_wrong`` gives no second problem."""
     for section, key, what in (
         *_listeners(settings),
         *_smtp(settings),
@@ -72,7 +72,7 @@ def check(
 
 
 def _doubles(settings: Settings, where: Where) -> Iterator[Problem]:
-    """Tables that are there twice, in one file or in two, each with the place of the first."""
+    """Tables that occur twice, in one file or in two, each with the place of the first."""
     for section, key, names in (
         ("address", "rcpt", [one.rcpt for one in settings.address]),
         ("target", "name", [one.name for one in settings.target]),
@@ -164,7 +164,7 @@ def _addresses(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
 
 
 def _senders(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
-    """Who is allowed or forbidden by name."""
+    """What is wrong with the `[[sender]]` tables: who is allowed or forbidden by name."""
     for number, entry in enumerate(settings.sender):
         is_address = "@" in entry.sender.removeprefix("@")
         if "*" in entry.sender or entry.sender.startswith("@") or sender_pattern(entry.sender) is None:
@@ -277,7 +277,7 @@ def _targets(settings: Settings) -> Iterator[tuple[str, int, str, str]]:
 
 
 def _target(target: SkyvernSettings | TargetSettings) -> Iterator[tuple[str, str]]:
-    """What is wrong with a target, the main one or a further one, by key."""
+    """What is wrong with a target, the main one or another one, by key."""
     if target.api_key is not None and not API_KEY.fullmatch(target.api_key.reveal()):
         yield "api_key", "must be the bare key: one word, without quotes and without `x-api-key:` before it"
     if not 1 <= target.senders <= 64:

@@ -10,19 +10,19 @@ from collections.abc import Iterator
 from mailbridge.config.settings import IngestSettings
 
 SHORTEST_WEBHOOK = 24
-"""Octets of a secret, by Standard Webhooks 1.0."""
+"""The shortest secret that Standard Webhooks 1.0 allows, in octets."""
 
 SHORTEST_PASSWORD = 12
-"""A password in a URL is all that stands between a stranger and the provider's way in."""
+"""Characters. A password in a URL is the only protection of the provider's endpoint against strangers."""
 
 P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
-"""How every SubjectPublicKeyInfo of an uncompressed P-256 key begins (RFC 5480); 65 octets of the key follow."""
+"""The first octets of every SubjectPublicKeyInfo of an uncompressed P-256 key (RFC 5480). 65 octets of the key follow."""
 
 TOPIC = re.compile(r"arn:aws(?:-[a-z]+)*:sns:[a-z]{2}(?:-[a-z]+){1,3}-\d:\d{12}:[A-Za-z0-9_-]{1,256}")
 
 
 def ingest_mistakes(settings: IngestSettings) -> Iterator[tuple[str, str, str]]:
-    """Section, key and what is wrong; no value of a secret is repeated."""
+    """Section, key and what is wrong. No value of a secret is repeated."""
     for number, secret in enumerate(settings.webhook_secrets, 1):
         key = _decoded(secret.reveal().removeprefix("whsec_"))
         if key is None:

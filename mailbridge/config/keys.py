@@ -1,4 +1,4 @@
-"""Which keys there are: the sections, their fields, which of them are secret, and the variables that stand for them."""
+"""Which keys exist: the sections, their fields, which of them are secret, and their environment variables."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ TABLES = {"address", "sender", "imap", "rule", "target", "notify"}
 
 @cache
 def fields_of(section: str) -> Mapping[str, msgspec.structs.FieldInfo]:
-    """The keys of a section; their annotations are read once."""
+    """The keys of a section. Their annotations are read once."""
     return {one.name: one for one in msgspec.structs.fields(FIELDS[section])}
 
 
 def table_type(section: str) -> type[Section]:
-    """What a table of a list is, such as one ``[[address]]``; for a section that stands once, that section."""
+    """The type of one table of a list, such as one ``[[address]]``. For a section that occurs once, the type of that section."""
     annotation = next(one.type for one in msgspec.structs.fields(Settings) if one.name == section)
     kind: type[Section] = get_args(annotation)[0] if section in TABLES else annotation
     return kind
 
 
 def inner_section(annotation: Any) -> type[Section] | None:
-    """The section that a key holds, where it holds one and no list of them."""
+    """The type of the section that a key contains; None if it contains none, or a list of them."""
     if get_origin(annotation) is tuple:
         return None
     kinds = (one for one in get_args(annotation) if isinstance(one, type) and issubclass(one, Section))
@@ -40,20 +40,20 @@ def inner_section(annotation: Any) -> type[Section] | None:
 
 
 def is_secret(section: str, key: str) -> bool:
-    """Whether a key holds a secret."""
+    """Whether a key contains a secret."""
     fields = fields_of(section)
     return key in fields and Secret in get_args(fields[key].type)
 
 
 def secrets() -> Iterator[tuple[str, str]]:
-    """Section and key of every secret that stands in no list of tables."""
+    """Section and key of every secret outside the lists of tables."""
     for section in FIELDS:
         if section not in TABLES:
             yield from ((section, key) for key in fields_of(section) if is_secret(section, key))
 
 
 def variables() -> dict[str, None]:
-    """Every variable that stands for a key, and those that stand for whole lists of tables."""
+    """Every variable that sets a key, and those that set whole lists of tables."""
     names = {f"{PREFIX}{section.upper()}": None for section in sorted(TABLES)}
     for section in sorted(FIELDS.keys() - TABLES):
         names |= {f"{PREFIX}{section.upper()}__{key.upper()}": None for key in fields_of(section)}

@@ -1,6 +1,6 @@
-"""On which line of a TOML file each value stands: of a table, of a key, and of each entry of a list.
+"""The line in a TOML file of each value: of a table, of a key, and of each entry of a list.
 
-`tomllib` gives values without their places. The text is one that it has taken, so this only has to find ends, not mistakes.
+`tomllib` gives values without their places. It has already accepted the text, so this only has to find ends, not mistakes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Scanner:
         self._at = found.end() if found else self._at
 
     def _keys(self) -> Path:
-        """A key, with its dots."""
+        """A key with its dots, as a path."""
         names: list[str | int] = []
         while (found := KEY.match(self._text, self._at)) is not None:
             names.append(next(one for one in found.groups() if one is not None))
@@ -65,7 +65,7 @@ class _Scanner:
         return tuple(names)
 
     def _header(self) -> Path:
-        """``[table]`` or ``[[table]]``; a path goes through the newest table of each list in it."""
+        """``[table]`` or ``[[table]]``. A path goes through the newest table of each list in it."""
         line = self._line()
         is_list = self._text.startswith("[[", self._at)
         self._at += 2 if is_list else 1

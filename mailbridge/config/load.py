@@ -1,4 +1,4 @@
-"""Settings from flags, environment, file and defaults, in that order; one answer, or every mistake at once."""
+"""Settings from flags, environment, file and defaults, in that order: one result, or all mistakes at once."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ RESERVED = frozenset(
 )
 BARE = {"SKYVERN_API_KEY": ("skyvern", "api_key"), "SKYVERN_BASE_URL": ("skyvern", "base_url")}
 TRUSTED_SECRETS = Path("/run/secrets")
-"""Docker's secrets: their mode is the host's to choose, so it is not checked."""
+"""Docker's secrets. The host chooses their mode, so it is not checked."""
 
 
 @lru_cache(maxsize=64)
 def _fields_of(kind: type[Section]) -> dict[str, msgspec.structs.FieldInfo]:
-    """The keys of a table; finding them takes as long as reading it, and there may be thousands."""
+    """The keys of a table. Cached: finding them takes as long as reading the table, and there may be thousands of tables."""
     return {one.encode_name: one for one in msgspec.structs.fields(kind)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The settings, where each value that is no default came from (``section.key``), and the file, if there was one.
+    """The settings, the source of each value that is not a default (``section.key``), and the file, if there was one.
 
-    ``drop_ins`` are the files of ``conf.d`` that were read, in order. ``ignored`` are variables of the environment that begin like ours
-    and are not: Kubernetes, for one, sets ``MAILBRIDGE_PORT`` and ``MAILBRIDGE_SERVICE_HOST`` for a service called mailbridge.
-    ``with_secrets`` are the files in which a secret itself stands, each with the place of the first.
+    ``drop_ins`` are the files of ``conf.d`` that were read, in order. ``ignored`` are environment variables that begin like ours
+    but are not ours: Kubernetes, for example, sets ``MAILBRIDGE_PORT`` and ``MAILBRIDGE_SERVICE_HOST`` for a service called
+    mailbridge. ``with_secrets`` are the files that contain a secret itself, each with the place of the first.
     """
 
     settings: Settings
@@ -92,10 +92,10 @@ def examine(
     overrides: Mapping[str, str] | None = None,
     cwd: Path,
 ) -> tuple[Loaded, tuple[Problem, ...]]:
-    """What can be read of a configuration, and every mistake in it; what is wrong stands at its default.
+    """Whatever can be read of a configuration, and every mistake in it. Values that are wrong have their defaults.
 
     Raises:
-        ConfigError: nothing of it can be read: no such file, or one that is not TOML.
+        ConfigError: nothing can be read: there is no such file, or it is not TOML.
     """
     found = find(path, environ=environ, cwd=cwd, is_blank=_is_blank)
     reader = _Reader(environ=environ, cwd=cwd, file=found)
@@ -108,7 +108,7 @@ def examine(
             unreadable += fault.problems
     reader.read_environment()
     reader.read_overrides(overrides or {})
-    if unreadable:  # what stands in those files is not known, so nothing can be said about the whole
+    if unreadable:  # what these files contain is not known, so the whole cannot be checked
         raise ConfigError((*unreadable, *reader.problems))
     settings = reader.settings()
     if not settings.store.url:
@@ -130,7 +130,7 @@ def examine(
 
 
 def table(section: str, values: Mapping[str, Any], place: str) -> Section:
-    """One table of a list, such as an ``[[address]]``, from plain values; ``place`` is where they are from.
+    """One table of a list, such as an ``[[address]]``, from plain values. ``place`` says where they come from.
 
     Raises:
         ConfigError: with every problem found.
@@ -143,7 +143,7 @@ def table(section: str, values: Mapping[str, Any], place: str) -> Section:
 
 
 def _is_blank(path: Path) -> bool:
-    """Whether a file sets nothing but defaults, as the manual does."""
+    """Whether a file sets only defaults, as the manual does."""
     reader = _Reader(environ={}, cwd=path.parent, file=path)
     try:
         reader.read_file(path)
@@ -153,7 +153,7 @@ def _is_blank(path: Path) -> bool:
 
 
 class _Reader:
-    """Gathers values by section and key, and the problems met on the way."""
+    """Collects values by section and key, and the problems found on the way."""
 
     def __init__(self, *, environ: Mapping[str, str], cwd: Path, file: Path | None) -> None:
         self._environ = environ
@@ -173,9 +173,9 @@ class _Reader:
         self.ignored: list[str] = []
 
     def read_file(self, path: Path, *, is_drop_in: bool = False) -> None:
-        """Take a TOML file. A drop-in wins over the file that it stands beside, and adds to its lists of tables.
+        """Read a TOML file. A drop-in overrides the file next to it, and adds to its lists of tables.
 
-        Two drop-ins that set the same key are a mistake: which of them is meant cannot be known.
+        Two drop-ins that set the same key are a mistake, since nobody can know which one is meant.
         """
         self._file = path
         try:
@@ -212,7 +212,7 @@ class _Reader:
                         )
 
     def read_environment(self) -> None:
-        """Take what the environment says, and secrets from the files that it or systemd names."""
+        """Read the environment, and secrets from the files that the environment or systemd names."""
         self._reading = None
         for name, value in sorted(self._environ.items()):
             if name in BARE and value:
@@ -223,7 +223,7 @@ class _Reader:
             if not name.startswith(PREFIX) or name in RESERVED:
                 continue
             if name.endswith("_FILE") and not value:
-                continue  # a Compose overlay can empty a variable, not take it away
+                continue  # a Compose overlay can empty a variable but not remove it
             section, _, key = name.removeprefix(PREFIX).lower().partition("__")
             where = f"${name}"
             if section in TABLES and not key:
@@ -240,7 +240,7 @@ class _Reader:
                 self.put(section, key, self._from_text(section, key, value), where)
 
     def read_overrides(self, overrides: Mapping[str, str]) -> None:
-        """Take what the command line says. No secret: everybody on the machine can read a command line."""
+        """Read the command line. It may set no secret, because everybody on the machine can read a command line."""
         for name, value in overrides.items():
             section, _, key = name.partition(".")
             where = f"--set {name}"
@@ -252,7 +252,7 @@ class _Reader:
                 self.put(section, key, self._from_text(section, key, value), where)
 
     def _not_ours(self, name: str, rest: str) -> None:
-        """A variable without ``__`` is somebody else's, unless it only lacks the second ``_``."""
+        """Note a variable without ``__`` as somebody else's, unless only its second ``_`` is missing."""
         meant = [one for one in variables() if one.removeprefix(PREFIX).lower().replace("__", "_") == rest]
         if meant:
             self._problem(f"${name}", f"unknown variable; did you mean {meant[0]}?")
@@ -266,13 +266,13 @@ class _Reader:
                 self._put_secret_file(section, key, path, f"$CREDENTIALS_DIRECTORY/{path.name}", is_mode_checked=False)
 
     def _credential(self, section: str, key: str) -> Path | None:
-        """The file in which systemd hands a secret over; None where it does not."""
+        """The file in which systemd passes a secret; None if there is none."""
         folder = self._environ.get("CREDENTIALS_DIRECTORY")
         path = Path(folder) / f"{section}_{key}" if folder else None
         return path if path is not None and path.is_file() else None
 
     def put(self, section: str, key: str, value: object, where: str) -> None:
-        """Take one value, converted to what the settings want there."""
+        """Store one value, converted to the type that the settings want there."""
         fields = fields_of(section)
         if key.endswith("_file") and key not in fields and key.removesuffix("_file") in fields:
             secret = key.removesuffix("_file")
@@ -293,22 +293,23 @@ class _Reader:
             self._problem(where, f"[{section}] {key}: {_plainly(fault)}")
 
     def _note_secret(self, place: str) -> None:
-        """A secret stands in the file that is being read."""
+        """Note that the file that is being read contains a secret."""
         if self._reading is not None:
             self.with_secrets.setdefault(self._reading, place)
 
     def settings(self) -> Settings:
-        """What was gathered, over the defaults."""
+        """The collected values over the defaults."""
         built: dict[str, Any] = {name: FIELDS[name].__class__(**values) for name, values in self._values.items()}
         built |= {name: tuple(entries) for name, entries in self._tables.items()}
         return Settings(**built)
 
     def is_broken(self, section: str, number: int | None, key: str) -> bool:
-        """Whether a mistake in this value has been noted, so that what follows from it is not one more."""
+        """Whether a mistake in this value is already noted, so that its consequences are not reported too."""
         return (section, number, key) in self._broken
 
     def where(self, section: str, key: str, number: int | None = None) -> str:
-        """Where a value came from, for a problem found later; ``number`` counts the tables of a list, or the entries of a key, from 0."""
+        """Where a value came from, for a problem found later. ``number`` counts the tables of a list, or the entries of a key,
+        from 0."""
         places = self._places.get(section, [])
         items = self._items.get(f"{section}.{key}", [])
         if section not in TABLES and number is not None and number < len(items):
@@ -318,7 +319,7 @@ class _Reader:
         return self.origins.get(f"{section}.{key}") or self.origins.get(section) or str(self._file or "configuration")
 
     def _read_tables(self, section: str, entries: object, where: str, headers: Sequence[str]) -> None:
-        """Add a list of tables. ``headers`` are the places of their ``[[section]]`` lines, where they are written so."""
+        """Add a list of tables. ``headers`` are the places of their ``[[section]]`` lines, if they are written so."""
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             self._problem(where, f"{section} must be a list of tables: [[{section}]]")
             return
@@ -333,11 +334,11 @@ class _Reader:
         self.origins[section] = where
 
     def read_table(self, section: str, values: Mapping[str, Any], place: str) -> Section | None:
-        """One table of a list; None where a mistake was noted."""
+        """One table of a list; None if a mistake was noted."""
         return self._table(table_type(section), values, place, f"[[{section}]]", section)
 
     def _table(self, kind: type[Section], entry: Mapping[str, Any], place: str, label: str, section: str) -> Section | None:
-        """One table of a list, or a table inside it; None where a mistake was noted."""
+        """One table of a list, or a table inside it; None if a mistake was noted."""
         fields = _fields_of(kind)
         values: dict[str, Any] = {}
         number = len(self._places.get(section, []))
@@ -383,7 +384,7 @@ class _Reader:
         return sound(msgspec.convert(value, kind), kind)
 
     def _path(self, text: str) -> Path:
-        """Relative to the folder of the file it stands in, so that a configuration can be moved as a whole."""
+        """A path, relative to the folder of the file that names it, so that a configuration can be moved as a whole."""
         base = self._file.resolve().parent if self._file is not None else self._cwd
         return base / Path(text).expanduser()
 
@@ -396,7 +397,7 @@ class _Reader:
             self.origins[f"{section}.{key}"] = f"{where} ({path})"
         except OSError as fault:
             if isinstance(fault, PermissionError) and self._reading is not None and self._credential(section, key) is not None:
-                return  # systemd, which can read it, hands it over: that one counts, and is read later
+                return  # systemd can read this file and passes it on; that copy counts, and is read later
             self._broken.add((section, None, key))
             self._problem(where, f"{path}: cannot be read: {fault.strerror}", is_permission=isinstance(fault, PermissionError))
         except ValueError as fault:
@@ -404,7 +405,7 @@ class _Reader:
             self._problem(where, str(fault))
 
     def _from_text(self, section: str, key: str, value: str) -> object:
-        """A variable's text as the type of its key: lists by comma or as TOML, numbers and booleans as TOML."""
+        """A variable's text in the type of its key: lists by comma or as TOML, numbers and booleans as TOML."""
         fields = fields_of(section)
         kind = fields[key].type if key in fields else str
         if any(get_origin(one) is tuple for one in (kind, *get_args(kind))):
@@ -455,7 +456,7 @@ def _secret(text: str) -> Secret:
 
 
 def _lines(secret: Secret) -> tuple[Secret, ...]:
-    """One secret a line."""
+    """The secrets in a text with one secret a line."""
     return tuple(Secret(line.strip()) for line in secret.reveal().splitlines() if line.strip())
 
 
@@ -468,7 +469,7 @@ IN_TOML = {
     "must be a text": ", in quotes",
     "must be true or false": ", without quotes",
 }
-"""How a value of a kind is written in the file."""
+"""How to write a value of each type in the file."""
 
 
 def _plainly(fault: Exception) -> str:

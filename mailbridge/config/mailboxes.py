@@ -18,7 +18,7 @@ SOONEST = timedelta(seconds=5)
 SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?!0)(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])")
 SEND_SCOPE = "https://outlook.office.com/SMTP.Send"
 RENEW = (timedelta(seconds=5), timedelta(minutes=28))
-"""RFC 2177 wants IDLE anew before 29 minutes; the strictest provider ends it after one."""
+"""RFC 2177 wants IDLE to be renewed before 29 minutes. The strictest provider ends it after one minute."""
 PATIENCE = (timedelta(seconds=10), timedelta(minutes=10))
 
 

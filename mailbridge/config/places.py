@@ -1,4 +1,4 @@
-"""Where the configuration and the database lie: the file that is named or found, the drop-ins beside it, the state folder."""
+"""Where the configuration and the database are: the file that is named or found, the drop-ins next to it, the state folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mailbridge.config.problems import ConfigError, Problem
 from mailbridge.config.values import shortened
 
 DROP_INS = "conf.d"
-"""The folder beside the configuration file whose ``*.toml`` are read after it, by name."""
+"""The folder next to the configuration file. Its ``*.toml`` files are read after that file, in the order of their names."""
 
 
 SYSTEM = Path("/etc/mailbridge/mailbridge.toml")
@@ -18,19 +18,19 @@ SYSTEM = Path("/etc/mailbridge/mailbridge.toml")
 
 DATABASE = "mailbridge.db"
 LONGEST_PATH = 255
-"""Characters of a path that are told as they are."""
+"""The longest path, in characters, that a message shows whole."""
 
 
 def find(
     explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, is_blank: Callable[[Path], bool] = lambda _: False
 ) -> Path | None:
-    """The configuration file: named, or the first of the usual places that has one. None: defaults alone.
+    """The configuration file: the named one, or the first that exists in the usual places. None: only defaults apply.
 
-    ``is_blank`` tells of a file in the working folder whether it sets nothing. Such a file is passed over: it is the manual of a
-    checkout, and must not hide the configuration of the user or of the machine.
+    ``is_blank`` says whether a file in the working folder sets nothing. Such a file is skipped: it is the manual of a checkout,
+    and must not hide the configuration of the user or of the machine.
 
     Raises:
-        ConfigError: a file was named and is not there.
+        ConfigError: the named file does not exist.
     """
     named = explicit or (Path(environ["MAILBRIDGE_CONFIG"]) if environ.get("MAILBRIDGE_CONFIG") else None)
     if named is not None:
@@ -46,20 +46,20 @@ def find(
         return named
     here = cwd / "config" / "mailbridge.toml"
     places = (here, _base(environ, "XDG_CONFIG_HOME", ".config") / SYSTEM.name, SYSTEM)
-    # Not Path.is_file, which raises where we may not look: there is none for us.
+    # Not Path.is_file, which raises if we may not look there: for us such a file does not exist.
     there = (place for place in places if os.path.isfile(place))  # noqa: PTH113
     return next((place for place in there if place != here or not is_blank(place)), None)
 
 
 def new_file(environ: Mapping[str, str]) -> Path:
-    """Where a configuration file of this user belongs (XDG Base Directory Specification 0.8)."""
+    """Where this user's configuration file belongs (XDG Base Directory Specification 0.8)."""
     return _base(environ, "XDG_CONFIG_HOME", ".config") / "mailbridge.toml"
 
 
 def state_folder(*, environ: Mapping[str, str], cwd: Path) -> Path:
-    """Where the database lies unless the configuration names a place.
+    """Where the database is, unless the configuration names a place.
 
-    In this order: ``state/`` in the working folder, if there is a database in it (`make run` makes it there); the folder that systemd
+    In this order: ``state/`` in the working folder, if a database is in it (`make run` makes it there); the folder that systemd
     gives (``$STATE_DIRECTORY``, systemd.exec(5)); the user's folder for state (XDG Base Directory Specification 0.8).
     """
     here = cwd / "state"
@@ -77,7 +77,7 @@ def _base(environ: Mapping[str, str], variable: str, usual: str) -> Path:
 
 
 def drop_ins(file: Path | None) -> tuple[Path, ...]:
-    """The files of the folder ``conf.d`` beside the configuration file, by name; without a file there are none.
+    """The files of the folder ``conf.d`` next to the configuration file, by name. Empty without a configuration file.
 
     Raises:
         ConfigError: the folder cannot be read.

@@ -1,4 +1,4 @@
-"""Mistakes in a configuration: every one at once, each a line that says where, what, and what to do."""
+"""Mistakes in a configuration, all of them at once. Each is one line that says where it is, what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from mailbridge.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake. ``where`` is a file and line, or the name of a variable; never a value. Empty: ``what`` says it all.
+    """One mistake. ``where`` is a file and line, or the name of a variable, and never a value. If it is empty, ``what`` says
+    everything.
 
-    ``is_permission``: the set-up is right, and this user may not do what it asks for.
+    ``is_permission``: the configuration is right, but this user may not do what it asks for.
     """
 
     where: str

@@ -1,4 +1,4 @@
-"""Which mail provider an address belongs to: by its domain, by the hosts of its MX records, or by the IMAP server that is named. Pure."""
+"""The mail provider of an address: by its domain, by the hosts of its MX records, or by the IMAP server that is named. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from mailbridge.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A provider: its ``preset``, or its IMAP ``host`` where it has none. ``exchangers`` and ``servers`` are names, or ends of names
-    that begin with a dot: the hosts of its MX records, and its IMAP servers. ``oauth`` is whose permission it takes ("" for nobody's)."""
+    """A provider: its ``preset``, or its IMAP ``host`` if it has no preset. ``exchangers`` are the hosts of its MX records,
+    ``servers`` its IMAP servers. Both are names, or ends of names that begin with a dot. ``oauth`` is the service whose OAuth
+    permission it accepts ("" for none)."""
 
     name: str
     preset: Preset | None = None
@@ -97,20 +98,21 @@ PROVIDERS: tuple[Provider, ...] = (
         name="mail.ru", host="imap.mail.ru", domains=("mail.ru", "bk.ru", "inbox.ru", "list.ru"), exchangers=("mxs.mail.ru",)
     ),
 )
-"""Providers that many people use. The order counts for MX records: the first one that fits is taken."""
+"""Providers that many people use. The order matters for MX records: the first one that matches is taken."""
 
 SENDS_FOR = {"_spf.google.com": "gmail", "spf.protection.outlook.com": "outlook"}
-"""Policies of SPF that a domain includes whose mailboxes are there, by preset: what is left where a filter stands in the MX records."""
+"""SPF policies that domains include if their mailboxes are at that provider, by preset. They help if a filter service is in
+the MX records."""
 
 
 def by_domain(domain: str) -> Provider | None:
-    """The provider whose own domain it is."""
+    """The provider that owns this domain."""
     folded = domain.casefold()
     return next((one for one in PROVIDERS if folded in one.domains), None)
 
 
 def by_exchangers(hosts: Sequence[str]) -> Provider | None:
-    """The provider that takes in the mail of a domain with these MX hosts, best first."""
+    """The provider that receives the mail of a domain with these MX hosts, best first."""
     for host in hosts:
         found = next((one for one in PROVIDERS if _is_among(host, one.exchangers)), None)
         if found is not None:
@@ -119,12 +121,12 @@ def by_exchangers(hosts: Sequence[str]) -> Provider | None:
 
 
 def by_server(host: str) -> Provider | None:
-    """The provider whose IMAP server it is."""
+    """The provider that owns this IMAP server."""
     return next((one for one in PROVIDERS if _is_among(host, one.servers)), None)
 
 
 def by_policy(records: Sequence[str]) -> Provider | None:
-    """The provider that a domain's SPF record (RFC 7208) names as a sender; None where it names none, or several."""
+    """The provider that a domain's SPF record (RFC 7208) names as a sender. None if it names none, or several."""
     words = {word.casefold() for record in records if record.casefold().startswith("v=spf1") for word in record.split()}
     named = {preset for policy, preset in SENDS_FOR.items() if f"include:{policy}" in words}
     return next((one for one in PROVIDERS if named == {one.preset}), None)

@@ -1,4 +1,4 @@
-"""What is wrong with the `[[target]]` and `[[notify]]` tables: keys of another kind, events and values that there are not."""
+"""What is wrong with the `[[target]]` and `[[notify]]` tables: keys of another kind, unknown events and values."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def heartbeat_mistakes(heartbeat: HeartbeatSettings) -> Iterator[tuple[str, str,
 
 
 def _foreign(table: TargetSettings | NotifySettings, known: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Keys that say something and belong to another kind."""
+    """Keys that are set but belong to another kind."""
     for one in msgspec.structs.fields(type(table)):
         if one.name not in known and getattr(table, one.name) != one.default:
             yield one.name, f"has no meaning with kind = {table.kind!r}"
@@ -118,7 +118,7 @@ def _templates(table: TargetSettings | NotifySettings) -> Iterator[tuple[str, ob
 
 
 def _body(table: TargetSettings | NotifySettings) -> Iterator[tuple[str, str]]:
-    """What is wrong with what is sent."""
+    """What is wrong with the text that is sent."""
     bodies = [key for key in ("json", "form", "raw") if getattr(table, key) is not None]
     if len(bodies) > 1:
         yield bodies[1], f"{bodies[0]} is there too; keep one"

@@ -1,4 +1,4 @@
-"""The JSON Schema of ``mailbridge.toml``, as editors read it: what may stand in the file, not how we hold it."""
+"""The JSON Schema of ``mailbridge.toml`` for editors. It describes what may be in the file, not our types."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLAIN: dict[Any, dict[str, Any]] = {
 
 
 def schema() -> dict[str, Any]:
-    """The whole file: a property a section, unknown keys refused everywhere."""
+    """The schema of the whole file: one property for each section; unknown keys are refused everywhere."""
     properties = {one.name: _of(one.type, one.name, "") for one in msgspec.structs.fields(Settings)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -40,7 +40,7 @@ def schema() -> dict[str, Any]:
 
 
 def _of(kind: Any, section: str, key: str) -> dict[str, Any]:
-    """The schema of one type, where it stands in the file."""
+    """The schema of one type, as it is written in the file."""
     if isinstance(kind, type) and issubclass(kind, Section):
         return _of_section(kind, section)
     if f"{section}.{key}" in OCTETS:

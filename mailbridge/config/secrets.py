@@ -1,4 +1,4 @@
-"""Every secret of the settings, wherever it stands in them: found by type, so that a new one cannot be forgotten."""
+"""Every secret in the settings. Secrets are found by type, so that a new one cannot be forgotten."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailbridge.core.secret import Secret
 
 
 def secrets_of(section: Section) -> Iterator[tuple[str, Secret]]:
-    """Each secret with its place, such as ``imap.0.oauth.client_secret``."""
+    """Each secret with its path, such as ``imap.0.oauth.client_secret``."""
     for field in msgspec.structs.fields(section):
         yield from _in(field.name, getattr(section, field.name))
 

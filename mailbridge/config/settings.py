@@ -1,6 +1,6 @@
-"""The settings: one frozen struct a section of ``mailbridge.toml``; defaults are what a first start runs with.
+"""The settings: one frozen struct for each section of ``mailbridge.toml``. The defaults are enough for a first start.
 
-Durations are timedeltas, sizes are octets, secrets are `Secret`. `config.load` builds them; nobody else does I/O for them.
+Durations are timedeltas, sizes are octets, secrets are `Secret`. Only `config.load` builds them and does I/O for them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Seconds = timedelta
 Trust = Literal["dkim", "arc", "forwarder", "token", "none"]
 Strangers = Literal["codes", "hold", "all"]
 TargetKind = Literal["skyvern", "webhook", "http"]
-"""What a `[[target]]` may be. Each has a line in `app.parts.SINKS`, and one wherever else the type checker asks for it."""
+"""The kinds of a `[[target]]`. Each has a line in `app.parts.SINKS`, and one wherever else the type checker asks for it."""
 
 BESIDE = ("webhook", "http")
-"""The kinds that get codes beside Skyvern, and not in its place."""
+"""The kinds that get codes in addition to Skyvern, not instead of it."""
 
 NotifyKind = Literal["ntfy", "slack", "discord", "telegram", "gotify", "apprise", "http"]
-"""What a `[[notify]]` may be; each has a template in `sinks.notices`."""
+"""The kinds of a `[[notify]]`. Each has a template in `sinks.notices`."""
 
 Method = Literal["POST", "PUT", "PATCH", "GET", "DELETE"]
 
@@ -32,7 +32,7 @@ Preset = Literal["gmail", "outlook", "yahoo", "icloud", "fastmail", "zoho", "pro
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Common shape of every section: immutable, keyword only, unknown keys refused."""
+    """Common base of every section: immutable, keyword only, unknown keys refused."""
 
 
 class SmtpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +59,7 @@ class SmtpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class AddressSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[address]]`: one recipient that is accepted. ``site`` are the hosts of whose codes it is there for."""
+    """`[[address]]`: one recipient that is accepted. ``site`` are the hosts whose codes it is meant for."""
 
     rcpt: str
     identifier: str | None = None
@@ -77,12 +77,13 @@ class SenderSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def label(self) -> str:
-        """What tells it from the others: the sender, and for whom if not for everybody."""
+        """What distinguishes it from the others: the sender, and for whom if not for everybody."""
         return self.sender if self.identifiers == ("*",) else f"{self.sender} for {', '.join(self.identifiers)}"
 
 
 class OAuthSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[imap]] oauth = {…}`: how an account gets its access tokens. Empty addresses and scope are the provider's own."""
+    """`[[imap]] oauth = {…}`: how an account gets its access tokens. If addresses and scope are empty, the provider's own are
+    used."""
 
     provider: Literal["google", "microsoft", "custom"]
     grant: Literal["user", "client-credentials", "service-account"] = "user"
@@ -97,8 +98,9 @@ class OAuthSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class CanarySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[imap]] canary = {…}`: a mail to oneself, seen or alarmed. ``smtp`` is ``host:port``, "" the preset's server; ``by`` "auto"
-    is smtp where such a server is known, else append; ``tls`` "auto" is tls on port 465, and STARTTLS elsewhere."""
+    """`[[imap]] canary = {…}`: a mail that is sent to the mailbox itself; if it does not arrive, an alarm is raised. ``smtp``
+    is ``host:port``, "" means the preset's server. ``by`` "auto" means smtp if such a server is known, else append. ``tls``
+    "auto" means tls on port 465, and STARTTLS elsewhere."""
 
     every: timedelta = Seconds(hours=1)
     deadline: timedelta = Seconds(minutes=5)
@@ -108,7 +110,7 @@ class CanarySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ImapSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[imap]]`: one account whose folders are watched. ``port`` 0 is the usual one of ``tls``."""
+    """`[[imap]]`: one account whose folders are watched. ``port`` 0 means the usual port for ``tls``."""
 
     username: str
     preset: Preset | None = None
@@ -132,23 +134,23 @@ class ImapSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def label(self) -> str:
-        """How the account is called in health, logs and metrics."""
+        """The name of the account in health, logs and metrics."""
         return self.name or self.preset or self.host
 
     @property
     def mailbox(self) -> str:
-        """The address whose mail comes into this account."""
+        """The address whose mail arrives in this account."""
         return self.address or self.username
 
 
 class DomainSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[domains]`: whole domains that are accepted, every local part; the default is only good for trying out."""
+    """`[domains]`: whole domains that are accepted, with every local part. The default is only for trying mailbridge out."""
 
     accept: tuple[str, ...] = ("mailbridge.localhost",)
 
 
 class IdentitySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[identity]`: which identifiers may be pushed, and which domains are our own plumbing."""
+    """`[identity]`: which identifiers may be pushed, and which domains are our own relays."""
 
     known: tuple[str, ...] = ("*",)
     learn_from_skyvern: bool = True
@@ -156,7 +158,7 @@ class IdentitySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class TrustSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[trust]`: what proves that a mail is what it says, before a code or a link of it is pushed."""
+    """`[trust]`: what proves that a mail is genuine, before its code or link is pushed."""
 
     default: Trust | tuple[Trust, ...] = ("dkim", "arc", "forwarder", "token")
     senders: tuple[str, ...] = ("*",)
@@ -174,7 +176,7 @@ class TrustSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class RuleSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[rules]`: where extraction rules come from, and what becomes of a mail in which nothing is found."""
+    """`[rules]`: where extraction rules come from, and what happens to a mail in which nothing is found."""
 
     paths: tuple[Path, ...] = ()
     builtin: bool = True
@@ -191,7 +193,7 @@ class ExampleSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class RuleTable(Section, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename={"from_": "from"}):
-    """`[[rule]]`: one extraction rule with its examples, as a file of ``[rules] paths`` holds it. `core.rules` judges what is in it."""
+    """`[[rule]]`: one extraction rule with its examples, as in a file of ``[rules] paths``. `core.rules` checks its content."""
 
     name: str
     pattern: str
@@ -208,7 +210,7 @@ class RuleTable(Section, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
 
 class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[skyvern]`: the target. Without a key the practice receiver takes its place."""
+    """`[skyvern]`: the target. Without a key the practice receiver is used instead."""
 
     base_url: str = "https://api.skyvern.com"
     api_key: Secret | None = None
@@ -221,9 +223,10 @@ class SkyvernSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[target]]`: a further receiver, with the identifiers that it serves. Which keys belong to which kind: `config.receivers`.
+    """`[[target]]`: another receiver, with the identifiers that it serves. `config.receivers` says which keys belong to which
+    kind.
 
-    ``allow_private`` None: a target of the file may be on a private address, one that was added by command or page may not.
+    ``allow_private`` None: a target from the file may have a private address; a target added by command or page may not.
     """
 
     name: str
@@ -250,14 +253,15 @@ class TargetSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The types of events that it is told of. Without ``events`` a webhook is told of the usual ones, and another of codes alone."""
+        """The types of events that are sent to it. Without ``events`` a webhook gets the usual ones, and other kinds get only
+        codes."""
         if self.events is not None:
             return self.events
         return USUAL if self.kind == "webhook" else (RECEIVED,)
 
 
 class NotifySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[[notify]]`: how a person is told of what needs one. Never of a code."""
+    """`[[notify]]`: how a person is told about what needs a person. It never tells a code."""
 
     name: str
     kind: NotifyKind
@@ -279,7 +283,8 @@ class NotifySettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class HeartbeatSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[heartbeat]`: an address that is asked while all is well, so that its silence tells somebody. Off without ``url``."""
+    """`[heartbeat]`: a URL that is requested while all is well. If the requests stop, the monitoring service tells you. Off
+    without ``url``."""
 
     url: Secret | None = None
     every: timedelta = Seconds(minutes=1)
@@ -287,13 +292,14 @@ class HeartbeatSettings(Section, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class PracticeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[practice]`: the built-in receiver with Skyvern's contract, while there is no Skyvern key."""
+    """`[practice]`: the built-in receiver with Skyvern's contract. It is used while there is no Skyvern key."""
 
     listen: str = "127.0.0.1:8026"
 
 
 class InboxesSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[inboxes]`: throw-away inboxes. ``domain`` "" is the first of `[domains] accept`; ``most`` live at once for each token."""
+    """`[inboxes]`: throw-away inboxes. ``domain`` "" means the first of `[domains] accept`. ``most`` is how many each token
+    may have at a time."""
 
     domain: str = ""
     lifetime: timedelta = Seconds(hours=1)
@@ -302,7 +308,8 @@ class InboxesSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class PullSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[pull]`: Skyvern asks us (its ``totp_url``). Without keys those that we push with are what it signs with."""
+    """`[pull]`: Skyvern asks us for codes (its ``totp_url``). Without keys here Skyvern's requests are checked with the keys
+    that we push with."""
 
     keys: tuple[Secret, ...] = ()
     grace: timedelta = Seconds(seconds=120)
@@ -310,8 +317,8 @@ class PullSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class HttpSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[http]`: health, readiness, metrics, the pull endpoint and the API. ``token`` may read everything. ``drain``: how long after TERM
-    ``/readyz`` is red while everything else goes on."""
+    """`[http]`: health, readiness, metrics, the pull endpoint and the API. ``token`` may read everything. ``drain`` is how
+    long ``/readyz`` is red after TERM while everything else goes on."""
 
     listen: str = "127.0.0.1:8025"
     token: Secret | None = None
@@ -333,7 +340,8 @@ class IngestSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class StoreSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[store]`: where accepted mail lives until it is delivered or over. ``url`` is "" only until the settings are loaded."""
+    """`[store]`: where accepted mail is kept until it is delivered or expired. ``url`` is "" only until the settings are
+    loaded."""
 
     url: str = ""
     listen_url: str = ""
@@ -352,14 +360,14 @@ class RetentionSettings(Section, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ParserSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[parser]`: the limits around the worker process that reads hostile mail."""
+    """`[parser]`: the limits of the worker process that reads hostile mail."""
 
     timeout: timedelta = Seconds(seconds=2)
     workers: int = 1
 
 
 class LogSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[log]`: how the daemon talks."""
+    """`[log]`: how the daemon logs."""
 
     format: Literal["auto", "json", "text"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -394,7 +402,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 OCTETS = frozenset({"smtp.max_size", "smtp.max_memory"})
-"""The keys that are sizes, and may be written as ``25MiB``."""
+"""The keys that are sizes. They may be written as ``25MiB``."""
 
 FREE_TEXTS = frozenset({"rule.pattern", "rule.subject", "rule.rejects", "target.raw", "notify.raw"})
-"""The keys whose texts may have several lines, blank entries and any length; whoever uses them bounds them."""
+"""The keys whose texts may have several lines, blank entries and any length. The code that uses them limits them."""

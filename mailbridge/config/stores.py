@@ -1,4 +1,4 @@
-"""What a `[store]` says that cannot be: a URL of no database, or one that holds a password."""
+"""What is wrong with `[store]`: a URL of no database, or one that contains a password."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ URL = (
     "must be sqlite:///path/to/mailbridge.db, with a fourth slash where the path is absolute, or postgresql://user@host/database"
 )
 WITHOUT_CHECK = ("allow", "prefer", "require")
-"""Values of sslmode that encrypt to whoever answers, or not at all."""
+"""Values of sslmode that encrypt to whoever answers, or do not encrypt."""
 
 
 def store_mistakes(store: StoreSettings) -> Iterator[tuple[str, str]]:

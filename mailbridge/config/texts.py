@@ -1,4 +1,4 @@
-"""What a text in a configuration may be: one of the words of a choice, or a line that means something."""
+"""Which texts a configuration may contain: one word of a choice, or one meaningful line."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mailbridge.config.values import shortened
 T = TypeVar("T")
 
 LONGEST = 1_000
-"""Characters of a value: what the operator API takes of a name, and far more than any mail address has."""
+"""Characters of a value: the longest name that the operator API accepts, and far more than any mail address has."""
 
 
 def words_of(kind: Any) -> tuple[str, ...]:
-    """The words of a choice, or of a list of such; empty where the key takes anything else."""
+    """The words of a choice, or of a list of choices; empty if the key accepts anything else."""
     if get_origin(kind) is Literal:
         return tuple(get_args(kind))
     if get_origin(kind) not in (Union, UnionType, tuple):
@@ -24,7 +24,7 @@ def words_of(kind: Any) -> tuple[str, ...]:
 
 
 def must_be_among(value: object, kind: Any) -> None:
-    """Raises ValueError, which lists the words, where ``kind`` is a choice and the value is none of it."""
+    """Do nothing if ``kind`` is not a choice, or the value is one of its words. Else raise ValueError with the list of words."""
     words = words_of(kind)
     takes_list = any(get_origin(one) is tuple for one in (kind, *get_args(kind)))
     entries = value if isinstance(value, list) and takes_list else [value]
@@ -36,7 +36,8 @@ def must_be_among(value: object, kind: Any) -> None:
 
 
 def sound(value: T, kind: Any) -> T:
-    """The value. Raises ValueError where a text in it is empty and may not be, is more than a line, or is far too long."""
+    """The value, unchanged. Raises ValueError if a text in it is empty and may not be, has more than one line, or is far too
+    long."""
     is_list = isinstance(value, tuple)
     for one in value if isinstance(value, tuple) else (value,):
         if not isinstance(one, str):

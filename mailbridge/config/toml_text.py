@@ -1,4 +1,4 @@
-"""Plain values as TOML (v1.0): what `config export` prints, and rules that were added, as a file would hold them."""
+"""Plain values as TOML (v1.0): what `config export` prints, and added rules in the form of a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ def pair(key: str, value: Any) -> str:
 
 
 def toml(value: Any) -> str:
-    """A JSON value in TOML: the same but for tables. A text is what JSON writes, less its pairs of surrogates, and DEL escaped."""
+    """A JSON value in TOML. Only tables differ. A text is what JSON writes, but without pairs of surrogates and with DEL
+    escaped."""
     match value:
         case Mapping():
             return "{ " + ", ".join(pair(key, inner) for key, inner in value.items()) + " }"

@@ -1,4 +1,4 @@
-"""How values are written: durations, sizes, addresses, secrets; each reader says what it wants when it does not get it."""
+"""How values are written: durations, sizes, addresses, secrets. Each reader says what it expects if it gets something else."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def listen(value: str, *, is_unix_allowed: bool = True) -> str:
 
 
 def secret_file(path: Path, *, is_mode_checked: bool) -> Secret:
-    """A secret from a file, without blanks and line ends around it. Raises ValueError or OSError; neither says what is in it."""
+    """A secret from a file, without blanks and line ends around it. Raises ValueError or OSError; neither contains the secret."""
     if is_mode_checked and path.stat().st_mode & 0o077:
         raise ValueError(f"{path} can be read by others: chmod 600 {path}")
     try:
@@ -104,7 +104,7 @@ def secret_file(path: Path, *, is_mode_checked: bool) -> Secret:
 
 
 def proof_mistakes(listed: object) -> Iterator[str]:
-    """What is wrong with a list of proofs (``trust``); one word alone is checked by its type."""
+    """What is wrong with a list of proofs (``trust``). The type checks each single word."""
     if not isinstance(listed, tuple):
         return
     if not listed:
@@ -114,13 +114,13 @@ def proof_mistakes(listed: object) -> Iterator[str]:
 
 
 def shortened(text: str) -> str:
-    """A value as a message quotes it: whole, or its beginning where it is longer than a line."""
+    """A value as a message quotes it: whole, or only its beginning if it is longer than a line."""
     return repr(text if len(text) <= 60 else f"{text[:59]}…")
 
 
 def sender_pattern(text: str) -> str | None:
-    """A sender as people write it, as a pattern with ``*``: an address, a pattern, or a domain (``github.com``, ``@github.com``), which
-    means everybody of exactly that domain. None where it is none of these."""
+    """A sender as people write it, as a pattern with ``*``: an address, a pattern, or a domain. A domain (``github.com``,
+    ``@github.com``) means every address of exactly that domain. None if it is none of these."""
     text = text.strip()
     local, _, domain = text.rpartition("@")
     if text == "*" or (local == "*" and domain == "*"):
@@ -140,7 +140,7 @@ SENDERS = "must be an address, a domain such as github.com, or a pattern such as
 
 
 def host_mistake(text: str) -> str:
-    """What is wrong with a site; "" where nothing is: a host such as github.com, or the address of a page of it."""
+    """What is wrong with a site; "" if nothing is. A site is a host such as github.com, or the address of a page of it."""
     host = re.sub(r"^[a-z][a-z0-9+.-]*://", "", text.strip().lower()).partition("/")[0]
     host = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     is_host = "." in host and parse_mailbox(f"x@{host}") is not None

@@ -1,4 +1,4 @@
-"""What works and should not be: settings that open the machine wider than most mean to, each with what fixes it."""
+"""Settings that work but are dangerous: they expose the machine more than most people want. Each warning says what fixes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailbridge.config.settings import Settings
 NO_KEY = "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY), so codes stay on this machine"
 
 NO_KEY_BESIDE = "practice: no Skyvern key is configured ([skyvern] api_key_file, or $SKYVERN_API_KEY): a code goes only to the [[target]] that lists its identifier"
-"""The same where there are further targets."""
+"""The same if there are further targets."""
 
 
 def has_key(settings: Settings) -> bool:
@@ -21,7 +21,7 @@ def has_key(settings: Settings) -> bool:
 
 
 def warnings_of(loaded: Loaded) -> Iterator[Problem]:
-    """Every warning, each with its place. Looks at the modes of the files that were read."""
+    """Every warning, each with its place. It also checks the modes of the files that were read."""
     settings = loaded.settings
     place = str(loaded.path or "configuration")
     if not _is_own(settings.http.listen):
@@ -39,9 +39,9 @@ def warnings_of(loaded: Loaded) -> Iterator[Problem]:
 
 
 def _is_own(listen: str) -> bool:
-    """Whether only this machine reaches a listener."""
+    """Whether only this machine can reach a listener."""
     host = listen.rpartition(":")[0].strip("[]")
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
-        return True  # no address at all, which is a mistake of its own
+        return True  # not an address; that is reported as a mistake of its own

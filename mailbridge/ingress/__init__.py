@@ -1,1 +1,1 @@
-"""Mail comes in: every ingress makes Envelopes and hands them to the one door."""
+"""Incoming mail: every ingress makes Envelopes and passes them to the intake."""

@@ -1,7 +1,7 @@
-"""DATA is read up to its only true end, in bounded memory, and without its transparency dots.
+"""Reads DATA up to its only valid end, in bounded memory, and removes its transparency dots.
 
-The end is CRLF.CRLF and nothing else (RFC 5321 4.1.1.4): every other form that some server takes for one is content here, so
-that no second mail can be smuggled in behind it (CVE-2023-51764 and its like).
+The end is CRLF.CRLF and nothing else (RFC 5321 4.1.1.4). Other forms that some servers accept as an end are content here, so that
+no second mail can be smuggled in behind it (CVE-2023-51764 and similar).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mailbridge.intake.admission import Hold
 
 READ_SIZE = 65_536
 DRAIN_LIMIT = 8 * 1_048_576
-"""Octets that are read and thrown away after a refusal, so that the client gets to read it."""
+"""Octets that are read and discarded after a refusal, so that the client gets to read the refusal."""
 
 END = b"\r\n.\r\n"
 M_MMAP_THRESHOLD = -3
@@ -26,24 +26,24 @@ LARGE = 131_072
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A mail that is not taken. ``is_over`` is False where its end never came: the session must end with it."""
+    """A mail that is not accepted. ``is_over`` is False if its end never came. Then the session must end with it."""
 
     reply: Reply
     is_over: bool
 
 
 def give_large_buffers_back() -> None:
-    """Have the C library map what is large by itself, for the whole process: such a buffer grows without being copied, and goes back
-    to the system when it is freed. By default glibc learns to keep them on its heap, where they leave holes: after 50 unfinished
-    mails the daemon stayed at twice its size (measured). Does nothing where there is no mallopt(3)."""
+    """Make the C library map large buffers by themselves, for the whole process. Such a buffer grows without being copied, and
+    goes back to the system when it is freed. By default glibc learns to keep large buffers on its heap, where they leave
+    holes: after 50 unfinished mails the daemon stayed at twice its size (measured). Does nothing if there is no mallopt(3)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 async def receive(reader: asyncio.StreamReader, hold: Hold, *, max_size: int) -> bytes | Refusal:
-    """The content of one mail, or why it is not taken; a refused one has given its memory back.
+    """The content of one mail, or why it is refused. A refused mail has given its memory back.
 
-    The buffer starts with a CRLF of our own, so that a lone dot as the first line is an end too.
+    The buffer starts with a CRLF of our own, so that a lone dot in the first line is an end too.
 
     Raises:
         IncompleteReadError: the client left before the end. OSError: the connection broke.
@@ -69,7 +69,7 @@ async def receive(reader: asyncio.StreamReader, hold: Hold, *, max_size: int) ->
 
 
 async def _reaches_end(reader: asyncio.StreamReader, tail: bytes) -> bool:
-    """Throw away the rest of a mail that is refused. False where it does not end soon."""
+    """Discard the rest of a refused mail. False if it does not end within DRAIN_LIMIT octets."""
     left = DRAIN_LIMIT
     while left > 0:
         chunk = await _read(reader)
@@ -91,7 +91,7 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
 
 
 def put_back(reader: asyncio.StreamReader, octets: bytes) -> None:
-    """Let octets be read again, before whatever else has come in since (also after the end of the input)."""
+    """Put octets back, so that they are read again before everything that has come in since (also after the end of the input)."""
     if octets:
         reader._buffer[:0] = octets  # type: ignore[attr-defined]  # noqa: SLF001  (StreamReader has no door for this)
 

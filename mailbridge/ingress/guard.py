@@ -1,9 +1,9 @@
-"""One SMTP or LMTP session: aiosmtpd's connection plumbing, and a command loop that trusts nobody.
+"""One SMTP or LMTP session: aiosmtpd's connection plumbing, and a command loop that trusts no client.
 
 What stock aiosmtpd 1.4.6 leaves open, measured: DATA without a line end takes memory past every limit; a body line over 1,001
-octets bounces a mail for good; an exception is answered with a permanent 500 and its text; encoded words rewrite a recipient;
-a NOOP now and then keeps a session open for ever; LMTP answers once for all recipients; a client that leaves cancels the
-handler that is storing its mail. So the command loop, the addresses, DATA, the deadlines and the replies are ours.
+octets bounces a mail for good; an exception is answered with a permanent 500 and its text; encoded words rewrite a recipient; a
+NOOP now and then keeps a session open for ever; LMTP answers once for all recipients; a client that leaves cancels the handler
+that is storing its mail. So the command loop, the addresses, DATA, the deadlines and the replies are our own.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ log = logging.getLogger("mailbridge.smtp")
 MAX_COMMANDS = 1_000
 MAX_ERRORS = 20
 STORE_PATIENCE = 60.0
-"""Seconds that a mail may take to be understood and stored before its session is told to try again."""
+"""Seconds that processing and storing a mail may take before its session is told to try again."""
 
 HANDSHAKE_TIMEOUT = 10.0
 
 SIZE = re.compile(r"(?i:SIZE)=(\d{1,20})")
 BODY = re.compile(r"(?i:BODY)=(?i:7BIT|8BITMIME)")
 NAME = re.compile(r"[^\x00-\x1f\x7f]{1,900}")
-"""What a client calls itself: nothing depends on it, so that anything that is not empty will do."""
+"""What a client calls itself. Nothing depends on it, so anything that is not empty is accepted."""
 
 
 class Guard(Session):
@@ -81,7 +81,7 @@ class Guard(Session):
         if len(line) > MAX_LINE:
             await self._reply(r.LINE_TOO_LONG)
             raise Closed
-        # Octets that are no UTF-8 stay what they are, and no address has them.
+        # Octets that are not UTF-8 stay as they are. No address contains them.
         text = line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
         verb, _, argument = text.partition(" ")
         handler = COMMANDS.get(verb.upper()) if verb.isascii() else None
@@ -92,7 +92,7 @@ class Guard(Session):
         await handler(self, argument.strip())
 
     async def _error(self, answer: Reply) -> None:
-        """Answer a mistake; a client that makes too many of them is sent away."""
+        """Answer a mistake. A client that makes too many of them is disconnected."""
         self._errors += 1
         await self._reply(answer)
         if self._errors >= MAX_ERRORS:
@@ -211,7 +211,7 @@ class Guard(Session):
             await self._error(r.BAD_SEQUENCE)
             return
         await self._say(b"220 2.0.0 Ready to start TLS\r\n")
-        # What stands in the buffer was sent in the clear by who knows whom: it must not be taken for TLS (RFC 3207 5).
+        # The buffer was sent in the clear by an unknown sender. It must not be taken for TLS data (RFC 3207 5).
         self._reader._buffer.clear()  # type: ignore[attr-defined]  # noqa: SLF001
         self._is_in_handshake = True
         try:
@@ -226,11 +226,11 @@ class Guard(Session):
         finally:
             if self._is_in_handshake and self.transport is not None:
                 self.transport.abort()  # type: ignore[attr-defined]
-                self._depart()  # no connection_lost comes where the handshake was not done
+                self._depart()  # connection_lost does not come if the handshake was not done
         self.transport = self._writer.transport
         self._reader._transport = self.transport  # type: ignore[attr-defined]  # noqa: SLF001
         self._is_secure = True
-        self._reset()  # a second EHLO is the client's choice (RFC 3207 4.2): nothing of the first is used
+        self._reset()  # a second EHLO is the client's choice (RFC 3207 4.2): nothing of the first one is used
 
     def _reset(self) -> None:
         self._mail_from = None
@@ -274,7 +274,8 @@ class Guard(Session):
             raise Closed
 
     async def _store(self, content: bytes) -> Reply:
-        """Hand the mail in. A client that leaves meanwhile changes nothing: the task is the daemon's, not the session's."""
+        """Pass the mail on. A client that leaves meanwhile changes nothing: the task belongs to the daemon, not to the
+        session."""
         self._touch(STORE_PATIENCE, is_ours=True)
         envelope = Envelope(
             mail_from=self._mail_from or "",

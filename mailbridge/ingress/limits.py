@@ -1,4 +1,4 @@
-"""How many connections strangers may hold at once, in all and by address."""
+"""How many connections strangers may have open at a time, in total and by address."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 
 class Limits:
-    """Counts what is in use. One for all listeners of a daemon; used from the event loop only."""
+    """Counts what is in use. One object for all listeners of a daemon. Use it only from the event loop."""
 
     def __init__(self, *, connections: int, per_ip: int) -> None:
         self._connections = connections
@@ -17,11 +17,11 @@ class Limits:
 
     @property
     def origins(self) -> dict[str, int]:
-        """Connections that are counted, by where they come from."""
+        """The counted connections, by origin."""
         return dict(self._by_ip)
 
     def enter(self) -> bool:
-        """Count one more connection; False (and nothing counted) where that would be too many."""
+        """Count one more connection. False (and nothing counted) if that would be too many."""
         if self.open >= self._connections:
             return False
         self.open += 1
@@ -32,7 +32,7 @@ class Limits:
         self.open -= 1
 
     def enter_from(self, origin: str) -> bool:
-        """Count one more connection of an `origin_of`; an empty one (a unix socket) is never too many."""
+        """Count one more connection of an `origin_of`. For an empty origin (a unix socket) there is no limit."""
         if origin and self._by_ip[origin] >= self._per_ip:
             return False
         self._by_ip[origin] += 1
@@ -46,9 +46,9 @@ class Limits:
 
 
 def origin_of(peer: str) -> str:
-    """What connections are counted by: an IPv4 address, an IPv6 /64 (one customer has that many), or "" for no address at all.
+    """What connections are counted by: an IPv4 address, an IPv6 /64 (one customer has a whole one), or "" without an address.
 
-    An IPv4 address in IPv6 dress (``::ffff:192.0.2.1``, as a dual-stack socket gives it) counts as itself.
+    An IPv4-mapped IPv6 address (``::ffff:192.0.2.1``, as a dual-stack socket gives it) counts as its IPv4 address.
     """
     try:
         address = ip_address(peer)

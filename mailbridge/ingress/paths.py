@@ -1,7 +1,7 @@
-"""The paths of MAIL and RCPT (RFC 5321 4.1.2, RFC 6531 3.3): which mailbox is meant, or the reply that says what is wrong with it.
+"""The paths of MAIL and RCPT (RFC 5321 4.1.2, RFC 6531 3.3): which mailbox is meant, or the reply that says what is wrong.
 
-A source route is taken off (RFC 5321 4.1.1.3 and appendix C) and quotes around a plain local part too, since both mean the same
-mailbox. Nothing else is repaired: a comment, an encoded word or a blank makes it no path.
+A source route is removed (RFC 5321 4.1.1.3 and appendix C), and quotes around a plain local part too, since both mean the same
+mailbox. Nothing else is repaired: a path with a comment, an encoded word or a blank is invalid.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ QUOTED = re.compile(r'"(?:[ !#-\[\]-~]|\\[ -~]){0,512}"')
 """A quoted string as a local part."""
 
 WORD = re.compile(r"[^\x00-\x20\x7f()<>\[\]:;@\\,\"]+")
-"""A local part or a domain of a sender that is shown as it came, letters beyond ASCII (RFC 6531) among it."""
+"""A local part or a domain of a sender, which is shown as it came, including non-ASCII letters (RFC 6531)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """What stands in the angles, without a route, and the words behind them."""
+    """The text in the angle brackets, without a route, and the words after them."""
 
     text: str
     parameters: tuple[str, ...]
 
 
 def read(argument: str, verb: str) -> Path | None:
-    """The argument of MAIL (``verb`` is ``FROM``) or of RCPT (``TO``) taken apart; None where it is none."""
+    """The argument of MAIL (``verb`` is ``FROM``) or of RCPT (``TO``), parsed. None if it is not valid."""
     found = PATH.fullmatch(argument)
     if found is None or found[1].upper() != verb:
         return None
@@ -44,8 +44,8 @@ def read(argument: str, verb: str) -> Path | None:
 def sender(path: Path, *, is_utf8: bool) -> str | Reply:
     """The envelope's sender, ``""`` for the null sender. ``is_utf8``: the client has said SMTPUTF8.
 
-    Nothing is routed by it, so it may be without a domain, in quotes, or have letters beyond ASCII; it is stored and shown, so it has
-    nothing that cannot be seen.
+    Nothing is routed by it, so it may have no domain, quotes, or non-ASCII letters. It is stored and shown, so it must not
+    contain invisible characters.
     """
     if not path.text.isascii() and not is_utf8:
         return r.NOT_ASCII
@@ -62,8 +62,8 @@ def sender(path: Path, *, is_utf8: bool) -> str | Reply:
 def recipient(path: Path, *, is_utf8: bool) -> str | Reply:
     """The mailbox that a mail is for; `POSTMASTER` for the postmaster without a domain (RFC 5321 4.5.1).
 
-    A local part that only quotes can write, or with letters beyond ASCII, is well-formed and none of ours. The domain may have such
-    letters: it is compared in its ASCII form.
+    A local part that needs quotes or has non-ASCII letters is valid but not one of ours. The domain may have such letters: it is
+    compared in its ASCII form.
     """
     if path.text.lower() == POSTMASTER:
         return POSTMASTER
@@ -84,7 +84,7 @@ def recipient(path: Path, *, is_utf8: bool) -> str | Reply:
 
 
 def _without_route(text: str) -> str:
-    """A path without its source route, where that is well-formed."""
+    """A path without its source route, if the route is well-formed."""
     position = 0
     for _ in range(MOST_HOPS):
         hop = HOPS.match(text, position)
@@ -97,7 +97,7 @@ def _without_route(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """A path without quotes that change nothing: ``"ann"@corp.example`` is ``ann@corp.example``."""
+    """A path without quotes that make no difference: ``"ann"@corp.example`` becomes ``ann@corp.example``."""
     local, at, domain = text.rpartition("@") if "@" in text else (text, "", "")
     bare = re.sub(r"\\(.)", r"\1", local[1:-1])
     return f"{bare}{at}{domain}" if QUOTED.fullmatch(local) and LOCAL.fullmatch(bare) else text

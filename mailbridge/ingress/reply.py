@@ -10,7 +10,7 @@ from mailbridge.intake.answer import Answer, Deferred, Full, Stored
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """2xx is done, 4xx try again, 5xx never."""
+    """2xx means done, 4xx try again, 5xx never."""
 
     code: int
     enhanced: str
@@ -18,7 +18,7 @@ class Reply:
 
     @property
     def is_success(self) -> bool:
-        """Whether the mail is ours now."""
+        """Whether we have accepted responsibility for the mail."""
         return 200 <= self.code < 300
 
     def encode(self) -> bytes:
@@ -61,7 +61,7 @@ TLS_UNAVAILABLE = Reply(code=454, enhanced="4.7.0", text="TLS not available")
 
 
 def reply_to(answer: Answer) -> Reply:
-    """The door's answer in SMTP's words."""
+    """The SMTP reply for an answer of the intake."""
     match answer:
         case Stored():
             return QUEUED.naming(answer.receipt.mail_id)

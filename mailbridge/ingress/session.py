@@ -1,7 +1,7 @@
-"""One SMTP or LMTP connection: whose it is, whether there is room for it, how long it may stay, and how it ends.
+"""One SMTP or LMTP connection: its client, whether there is room for it, how long it may stay, and how it ends.
 
-aiosmtpd gives the plumbing between socket, TLS and streams. What it does with a client that leaves (it cancels the handler that
-is storing the mail) and with one that stays (nothing, as long as a NOOP comes now and then) is replaced here.
+aiosmtpd gives the plumbing between socket, TLS and streams. Two of its behaviours are replaced here: when a client leaves, it
+cancels the handler that is storing the mail; and a client that sends a NOOP now and then may stay for ever.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from mailbridge.intake.events import Events, NoEvents
 log = logging.getLogger("mailbridge.smtp")
 
 MAX_LINE = 1_000
-"""Octets of a command line, its end included; RFC 5321 4.5.3.1.4 asks for 512 and more for extensions."""
+"""Octets of a command line including its end. RFC 5321 4.5.3.1.4 asks for 512, and for more with extensions."""
 
 COMMAND_LIMIT = 4 * MAX_LINE
-"""Octets that may wait for a line's end before the session is closed; whole commands in a pipeline are not counted."""
+"""Octets that may wait for a line's end before the session is closed. Complete commands in a pipeline are not counted."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,19 +51,21 @@ class ListenerContext:
     certificate: Certificate | None
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     sessions: dict[Session, None] = field(default_factory=dict)
-    """Who is here, in the order in which they came or last brought a mail."""
+    """The open sessions, in the order in which they came or last brought a mail."""
 
     silent: dict[Session, None] = field(default_factory=dict)
-    """Those of them who have not said anything yet, in the order in which they came."""
+    """Those that have not said anything yet, in the order in which they came."""
 
     storing: set[asyncio.Task[Reply]] = field(default_factory=set)
     is_closing: bool = False
     events: Events = field(default_factory=NoEvents)
 
     def make_room(self, now: float) -> bool:
-        """Send away the one who has been here longest of those who say nothing, else of those who bring nothing; False: nobody is.
+        """Disconnect one session: the oldest of those that have said nothing, else the oldest of those that bring no mail. False
+        if there is none.
 
-        So that a thousand who only hold a connection do not keep out the one who brings a mail, as many addresses as they may have.
+        So a thousand clients that only hold a connection do not keep out the one that brings a mail, whatever number of addresses
+        they have.
         """
         idle = next(iter(self.silent), None) or self._idlest(now)
         if idle is None:
@@ -81,12 +83,12 @@ class ListenerContext:
 
 
 class Closed(Exception):  # noqa: N818  (a condition, not a fault)
-    """The session is over: the client has left, or has been told to."""
+    """The session is over: the client has left, or was told to leave."""
 
 
 class Session(SMTP):
-    """One connection. A template is made by the constructor, and `spawn` copies it for each connection: aiosmtpd's constructor
-    reflects over every method, which costs more than the whole dialogue of a mail."""
+    """One connection. The constructor makes a template, and `spawn` copies it for each connection, because aiosmtpd's
+    constructor reflects over every method. That costs more than the whole dialogue of a mail."""
 
     def __init__(self, post: ListenerContext, kind: Literal["smtp", "lmtp"], loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(object(), hostname=post.hostname, ident="ESMTP", loop=loop, timeout=3600)
@@ -114,7 +116,7 @@ class Session(SMTP):
         return session
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Admit or turn away; the dialogue runs in a task of its own."""
+        """Admit or refuse the connection. The dialogue runs in its own task."""
         asyncio.StreamReaderProtocol.connection_made(self, transport)
         self.transport = transport
         self.session = self._create_session()
@@ -139,12 +141,12 @@ class Session(SMTP):
         self._handler_coroutine = self.loop.create_task(self._dialogue())
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Let the dialogue see the end of its input; a mail that is being stored goes on being stored."""
+        """Let the dialogue see the end of its input. A mail that is being stored is still stored."""
         asyncio.StreamReaderProtocol.connection_lost(self, error)
         self._depart()
 
     def _depart(self) -> None:
-        """Be counted no more; harmless a second time."""
+        """Stop counting this connection. A second call does no harm."""
         self.transport = None
         if self._timer is not None:
             self._timer.cancel()
@@ -152,8 +154,8 @@ class Session(SMTP):
         self._let_go()
 
     def _let_go(self) -> None:
-        """Once connection and dialogue have ended, let go of the writer, which holds the session: else both stay in memory, 8 kB for
-        each connection, until the garbage collector comes by."""
+        """After connection and dialogue have ended, release the writer, which refers to the session. Otherwise both stay in
+        memory, 8 kB for each connection, until the garbage collector runs."""
         if self.transport is None and not self._is_in_dialogue:
             self._client_connected_cb = None
             self._writer = None  # type: ignore[assignment]
@@ -168,7 +170,8 @@ class Session(SMTP):
                 self._context.limits.leave_from(self._origin)
 
     def yields(self, now: float) -> bool:
-        """Whether it may be sent away for a newcomer: it brings no mail, or one that takes a quarter of the time for it and more."""
+        """Whether it may be disconnected for a newcomer: it brings no mail, or its mail has already taken a quarter of the
+        allowed time."""
         if self._is_in_data:
             return not self._is_storing and now - self._data_since >= self._context.settings.data_timeout.total_seconds() / 4
         return not self.is_young(now)
@@ -178,12 +181,12 @@ class Session(SMTP):
         return now - self._since < self._context.settings.idle_timeout.total_seconds() / 30
 
     def yield_place(self) -> None:
-        """Leave for a newcomer, and give the place back at once."""
+        """Leave for a newcomer, and free the place at once."""
         self._leave(r.BUSY)
         self._give_place_back()
 
     def extend_deadline(self) -> None:
-        """A mail that was taken starts the session's clock anew: a busy MTA may keep its connection."""
+        """Restart the session's clock after an accepted mail, so that a busy MTA may keep its connection."""
         self._since = self.loop.time()
         self._ends_at = self._since + self._context.settings.session_timeout.total_seconds()
         if self._is_admitted:
@@ -191,11 +194,11 @@ class Session(SMTP):
             self._context.sessions[self] = None
 
     def eof_received(self) -> bool | None:
-        """Half-close: what is in hand is answered, then the session ends (aiosmtpd's own would cancel it)."""
+        """Half-close: what is in progress is answered, then the session ends (aiosmtpd would cancel it)."""
         return asyncio.StreamReaderProtocol.eof_received(self)
 
     def shut(self, farewell: Reply) -> None:
-        """Say why and close, unless a mail is on its way in or being stored."""
+        """Say why and close, unless a mail is arriving or being stored."""
         if not self._is_in_data:
             self._leave(farewell)
 
@@ -207,7 +210,7 @@ class Session(SMTP):
             self._close()
 
     def _close(self) -> None:
-        """Close once everything is sent; a client that does not read is not waited for."""
+        """Close after everything is sent. A client that does not read is not waited for."""
         if self.transport is not None and not self.transport.is_closing():
             if self.transport.get_write_buffer_size():  # type: ignore[attr-defined]
                 self.loop.call_later(1.0, self.cut)
@@ -217,14 +220,14 @@ class Session(SMTP):
         """Close at once."""
         if self._is_in_handshake:
             assert self._handler_coroutine is not None
-            self._handler_coroutine.cancel()  # a transport that closes within a handshake leaves its waiter without an answer
+            self._handler_coroutine.cancel()  # a transport that closes during a handshake never answers its waiter
         elif self.transport is not None:
             self.transport.abort()  # type: ignore[attr-defined]
 
     def _touch(self, seconds: float, *, is_ours: bool = False) -> None:
-        """Give the session so long for what comes next, and no longer than its own end unless it waits for us.
+        """Allow the session ``seconds`` for what comes next, but not beyond its own end unless it waits for us (``is_ours``).
 
-        One lazy timer a session: it is set anew only where it would fire too late, or has fired too early.
+        There is one lazy timer for each session. It is set again only if it would fire too late, or has fired too early.
         """
         self._idle_at = self.loop.time() + seconds
         if not is_ours:
@@ -247,13 +250,14 @@ class Session(SMTP):
             self._leave(r.TIMED_OUT)
 
     async def _admit(self) -> None:
-        """Whose connection is it: the peer's own, or the one that a listed proxy speaks for (PROXY protocol 1 and 2)."""
+        """Find out whose connection it is: the peer's own, or that of the client that a listed proxy names (PROXY protocol 1
+        and 2)."""
         if self._context.proxies and self._is_proxy(self._peer):
             data = await get_proxy(self._reader)
             if not data.valid:
                 log.warning("PROXY header missing or malformed", extra={"event": log_events.PROXY_REFUSED, "peer": self._peer})
                 raise Closed
-            # LOCAL and UNKNOWN are the proxy speaking for itself: a health check.
+            # With LOCAL and UNKNOWN the proxy speaks for itself: a health check.
             if data.command is not V2_CMD.LOCAL and data.src_addr is not None:
                 self._peer = _spoken_for(data.src_addr)
         if self.transport is None:
@@ -266,7 +270,8 @@ class Session(SMTP):
 
     @property
     def _client(self) -> str:
-        """Whom a flood is counted against; nobody where the peer is this machine, since a mail server before us speaks for all."""
+        """The client that a flood is counted against. "" if the peer is this machine, since a mail server in front of us
+        speaks for everybody."""
         origin = self._origin or ""
         return "" if origin.startswith("127.") or self._peer == "::1" else origin
 
@@ -288,11 +293,11 @@ class Session(SMTP):
         await self._say(answer.encode())
 
     async def _dialogue(self) -> None:
-        """What is said on this connection, from the greeting to its end."""
+        """The dialogue on this connection, from the greeting to its end."""
         raise NotImplementedError
 
 
 def _spoken_for(address: object) -> str:
-    """The client that a PROXY header names; "" for one without an IP address (a unix socket behind the proxy)."""
+    """The client that a PROXY header names. "" for one without an IP address (a unix socket behind the proxy)."""
     text = str(address) if isinstance(address, str | IPv4Address | IPv6Address) else ""
     return text if origin_of(text) else ""

@@ -1,4 +1,4 @@
-"""SMTP (RFC 5321) and LMTP (RFC 2033) listeners: bound, served, and taken down without losing a mail."""
+"""SMTP (RFC 5321) and LMTP (RFC 2033) listeners: bound, served, and closed without losing a mail."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ log = logging.getLogger("mailbridge.smtp")
 Kind = Literal["smtp", "lmtp"]
 
 KEEP_PATH: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-"""From Python 3.13 on the loop would remove the path of any unix socket that it served, also of one that systemd owns."""
+"""From Python 3.13 on the loop would remove the path of any unix socket that it served, even if systemd owns it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """One address that is served. ``wanted`` is as configured, "" for a socket that was handed over; ``name`` has the real port."""
+    """One address that is served. ``wanted`` is the configured address, "" for a socket that was handed over. ``name`` has the
+    real port."""
 
     kind: Kind
     wanted: str
@@ -45,32 +46,33 @@ class Bound:
     server: asyncio.Server
 
     def close(self) -> None:
-        """Take no new connections; those that are open go on. The path of a unix socket of our own is removed."""
+        """Accept no new connections; open ones continue. The path of a unix socket of our own is removed."""
         self.server.close()
         _forget_path(self.wanted)
 
 
 Open = tuple[Kind, str, socket.socket]
-"""A listening socket that is not served yet, what is spoken there, and its address as configured ("": it was handed over)."""
+"""A listening socket that is not served yet, its protocol, and its address as configured ("": it was handed over)."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Change:
-    """Other addresses to listen on: all that are wanted, and those of them that are bound but not served yet."""
+    """A new set of addresses to listen on: all wanted ones, and those of them that are bound but not served yet."""
 
     wanted: list[tuple[Kind, str]]
     fresh: list[Open]
     hostname: str
 
     def abandon(self) -> None:
-        """Close what was bound for it and is not served."""
+        """Close what was bound for this change and is not served."""
         for _, wanted, one in self.fresh:
             one.close()
             _forget_path(wanted)
 
 
 class Listeners:
-    """The listeners of a daemon, serving. ``addresses`` are as bound, with real ports; ``not_after`` the certificate's end."""
+    """The listeners of a daemon, which serve. ``addresses`` are the bound ones, with real ports. ``not_after`` is the
+    certificate's end."""
 
     def __init__(self, post: ListenerContext, bound: Sequence[Bound]) -> None:
         self._context = post
@@ -78,11 +80,12 @@ class Listeners:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where mail is taken now, ``host:port`` with the real port."""
+        """Where mail is accepted now, as ``host:port`` with the real port."""
         return tuple(one.name for one in self._bound)
 
     def prepare(self, new: SmtpSettings) -> Change:
-        """Bind what ``new`` wants and is not bound yet. Nobody is served there before `take`. What was handed over stays as it is.
+        """Bind what ``new`` wants and is not bound yet. It is not served before `take`. Sockets that were handed over stay as
+        they are.
 
         Raises:
             ListenError: an address cannot be bound; nothing has changed.
@@ -94,7 +97,7 @@ class Listeners:
         return Change(wanted=wanted, fresh=fresh, hostname=new.hostname or socket.gethostname())
 
     async def take(self, change: Change) -> None:
-        """Serve what was prepared, and close what is no longer wanted. Connections that are open go on."""
+        """Serve what was prepared, and close what is no longer wanted. Open connections continue."""
         fresh, change.fresh = change.fresh, []
         self._bound += await _serve(self._context, fresh)
         gone = [one for one in self._bound if one.wanted and (one.kind, one.wanted) not in change.wanted]
@@ -105,21 +108,21 @@ class Listeners:
 
     @property
     def tls_not_after(self) -> datetime | None:
-        """When the certificate for STARTTLS ends; None without one."""
+        """When the certificate for STARTTLS expires; None without one."""
         return self._context.certificate.not_after if self._context.certificate else None
 
     @property
     def limits(self) -> Limits:
-        """The connections that are counted."""
+        """The limits that count the connections."""
         return self._context.limits
 
     def reload_tls(self) -> None:
-        """Read the certificate again; a broken one is reported and the old one kept."""
+        """Read the certificate again. A broken one is reported, and the old one is kept."""
         if self._context.certificate is not None:
             self._context.certificate.reload()
 
     async def close(self, drain: timedelta) -> None:
-        """Stop accepting, say 421 to who is idle, let who is sending finish for up to ``drain``, then cut."""
+        """Stop accepting, answer 421 to idle clients, let clients that are sending finish for up to ``drain``, then cut."""
         self._context.is_closing = True
         for one in self._bound:
             one.server.close()
@@ -147,7 +150,7 @@ async def serve(
 ) -> Listeners:
     """Start every listener of ``settings``, or serve the sockets that were handed over under the names smtp and lmtp.
 
-    ``accept`` is the door; ``admission`` is shared with every other way in.
+    ``accept`` stores mails. ``admission`` is shared with every other ingress.
 
     Raises:
         ListenError: addresses that cannot be bound or a certificate that cannot be used, all of them in one message.
@@ -173,7 +176,7 @@ async def serve(
 
 
 def _wanted(settings: SmtpSettings) -> list[tuple[Kind, str]]:
-    """Every address of the settings, and what is spoken there."""
+    """Every address of the settings, with its protocol."""
     return [*((_kind("smtp"), one) for one in settings.listen), *((_kind("lmtp"), one) for one in settings.lmtp)]
 
 
@@ -185,7 +188,7 @@ def _forget_path(address: str) -> None:
 
 
 def _bind(wanted: Sequence[tuple[Kind, str]]) -> list[Open]:
-    """Raises ListenError with every address that cannot be bound; then none is."""
+    """Bind all addresses, or none. Raises ListenError with every address that cannot be bound."""
     bound: list[Open] = []
     faults: list[ListenError] = []
     for kind, address in wanted:

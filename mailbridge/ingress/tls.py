@@ -1,4 +1,5 @@
-"""The certificate for STARTTLS: the operator's pair, or a self-signed one made at the first start; read anew when it changes."""
+"""The certificate for STARTTLS: the operator's pair, or a self-signed one made at the first start. It is read again when it
+changes."""
 
 from __future__ import annotations
 
@@ -14,38 +15,38 @@ from mailbridge.core.dataclass import dataclass
 log = logging.getLogger("mailbridge.tls")
 
 SELF_SIGNED_DAYS = 3650
-"""Gmail uses STARTTLS opportunistically and does not check the certificate, so a self-signed one is enough to be private."""
+"""Gmail uses STARTTLS opportunistically and does not check the certificate, so a self-signed one is enough for privacy."""
 
 
 class TlsError(Exception):
-    """A pair that cannot be used; the message names the file and what fixes it."""
+    """A pair that cannot be used. The message names the file and what fixes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Where certificate (chain) and key lie, as PEM."""
+    """The files of the certificate (chain) and the key, as PEM."""
 
     cert: Path
     key: Path
 
 
 class Certificate:
-    """Gives the TLS context of the pair as it is on disk now. A pair that got broken is reported, and the old one kept."""
+    """Gives the TLS context of the pair that is on disk now. If a pair breaks, that is reported, and the old one is kept."""
 
     def __init__(self, pair: Pair) -> None:
-        """Raises TlsError when the pair cannot be used."""
+        """Raises TlsError if the pair cannot be used."""
         self._pair = pair
         self._stamp = _stamp(pair)
         self._context, self.not_after = _load(pair)
         if self.not_after < datetime.now(UTC):
-            # Senders that use TLS when they can do not check it, so a code in the dark is still better than none.
+            # Senders that use TLS opportunistically do not check it, so an expired certificate is still better than none.
             log.error(
                 "certificate has expired; it is still used",
                 extra={"event": log_events.CERTIFICATE_EXPIRED, "not_after": self.not_after.isoformat()},
             )
 
     def context(self) -> ssl.SSLContext:
-        """The context for the next handshake; two stat calls when nothing has changed."""
+        """The context for the next handshake. It costs two stat calls if nothing has changed."""
         stamp = _stamp(self._pair)
         if stamp != self._stamp:
             self.reload()
@@ -67,7 +68,7 @@ class Certificate:
 
 
 def self_signed(folder: Path, hostname: str) -> Pair:
-    """The self-signed pair in ``folder``, made (EC P-256, files 0600) if it is not there yet."""
+    """The self-signed pair in ``folder``. It is made (EC P-256, files 0600) if it does not exist yet."""
     pair = Pair(cert=folder / "tls-cert.pem", key=folder / "tls-key.pem")
     if pair.cert.exists() and pair.key.exists():
         return pair
@@ -98,7 +99,7 @@ def self_signed(folder: Path, hostname: str) -> Pair:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file that only we can read, whole or not at all."""
+    """Write a file that only we can read, completely or not at all."""
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
@@ -109,7 +110,8 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _stamp(pair: Pair) -> tuple[int, ...]:
-    """What changes when a file does, also when a copy keeps the time of its original; nothing while one is missing."""
+    """A value that changes when one of the files does, even if a copy keeps the time of its original. Empty while a file is
+    missing."""
     try:
         seen = pair.cert.stat(), pair.key.stat()
     except OSError:
@@ -118,12 +120,12 @@ def _stamp(pair: Pair) -> tuple[int, ...]:
 
 
 def _no_password() -> bytes:
-    """An encrypted key is a fault to report, not a question to ask on the daemon's terminal."""
+    """An encrypted key is an error to report, not a question to ask on the daemon's terminal."""
     return b""
 
 
 def _load(pair: Pair) -> tuple[ssl.SSLContext, datetime]:
-    from cryptography.x509 import load_pem_x509_certificate  # 2 MB, which a listener without TLS need not have
+    from cryptography.x509 import load_pem_x509_certificate  # 2 MB, which a listener without TLS does not need
 
     try:
         certificate = load_pem_x509_certificate(pair.cert.read_bytes())

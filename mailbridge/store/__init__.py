@@ -1,7 +1,7 @@
-"""What is remembered: the contract of a store in its parts, which every implementation passes one suite for.
+"""The contract of a store, in parts. Every implementation passes the same test suite.
 
-Here is what a mail meets on its way through. `mailbridge.store.lists`: what was stored, as it is listed. `mailbridge.store.reading`:
-codes and authenticators for whoever waits. `mailbridge.store.entries`: what people add.
+This module has the parts that a mail needs on its way through. `mailbridge.store.lists`: stored things in lists.
+`mailbridge.store.reading`: codes and authenticators for clients that wait. `mailbridge.store.entries`: what people add.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ HALF_MOVED = "a move into it is not over; run the same `mailbridge migrate` agai
 """Why no daemon starts on a database."""
 
 KEY_IN_CHANGE = "its key is being changed; let the daemon finish that (`key rotate`), then do this again"
-"""Why a database is neither copied nor moved now: what is in it is sealed with two keys."""
+"""Why a database cannot be copied or moved now: its content is sealed with two keys."""
 
 
 Kind = Literal["full", "locked", "gone", "closed"]
@@ -61,7 +61,7 @@ Kind = Literal["full", "locked", "gone", "closed"]
 
 
 class StoreUnavailable(Exception):  # noqa: N818  (the name that the contract gives it)
-    """The store could not do it now; nothing was written. ``kind`` chooses the reply: full is 452, else 451."""
+    """The store could not do it now, and nothing was written. ``kind`` chooses the reply: full is 452, else 451."""
 
     def __init__(self, kind: Kind, detail: str) -> None:
         super().__init__(f"store {kind}: {detail}")
@@ -69,14 +69,14 @@ class StoreUnavailable(Exception):  # noqa: N818  (the name that the contract gi
 
 
 class LeaseLost(StoreUnavailable):
-    """A watcher wrote under a lease that is over: its mailbox is another process's now. Nothing was written."""
+    """A watcher wrote with a lease that has ended: another process has its mailbox now. Nothing was written."""
 
     def __init__(self, account: str) -> None:
         super().__init__("locked", f"mailbox {account} is watched by another replica")
 
 
 class StoreError(Exception):
-    """The store cannot be opened until somebody fixes something; the message says what, where and how."""
+    """The store cannot be opened until somebody fixes something. The message says what, where and how."""
 
 
 class StoreInUse(StoreError):  # noqa: N818  (a condition rather than a fault)
@@ -84,24 +84,30 @@ class StoreInUse(StoreError):  # noqa: N818  (a condition rather than a fault)
 
 
 class StoreOutdated(StoreError):  # noqa: N818  (a condition rather than a fault)
-    """The database is one that the next start makes or brings up to date; only a daemon does that."""
+    """The database does not exist yet, or is of an older version. Only a daemon creates it or brings it up to date, at its
+    next start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One mail with everything understood of it: what `Store.put` writes in one transaction.
+    """One mail with everything that was found in it: what `Store.put` writes in one transaction.
 
-    ``fingerprint`` is the same for the same mail by whatever door (Message-ID and identifiers, else the content);
-    a second arrival with it is a duplicate and changes nothing but the cursor, unless more is known of its sender than of the first
-    one's: what that did not get for want of proof is delivered then. ``drafts`` may be empty: the mail is held.
-    ``trust`` says by what proof it may be pushed, ``held`` which checks failed; both empty where nothing would be pushed.
-    ``domain`` is the registrable domain of a From that is proven, "" where none is. ``stranger`` names the check that a stranger's
-    code fails where a known one lives, with what changes that.
-    ``origin`` is the number of the stored mail that an operator handed in again as this one, 0 for a mail that came by itself; ``verb``
-    is what the operator did with that mail (``released``, ``replayed``), for its line in the journal. ``inboxes`` are the identifiers
-    of the throw-away inboxes that it is for: what is for one that is over by now is erased in the same transaction.
-    ``time_base`` is `Store.time_base` of when the mail was received: where steady time was put right while the mail was read, its time of
-    receipt goes with it. None: it was not.
+    ``fingerprint`` is the same for the same mail, whichever ingress it came by (Message-ID and identifiers, else the content). A
+    second arrival with the same fingerprint is a duplicate and changes only the cursor. The exception is a duplicate of which
+    more is known about the sender: what the first arrival did not get for want of proof is delivered then. ``drafts`` may be
+    empty: the mail is held.
+
+    ``trust`` says by which proof it may be pushed, ``held`` which checks failed. Both are empty if nothing would be pushed.
+    ``domain`` is the registrable domain of a proven From, "" if the From is not proven. ``stranger`` names the check that a
+    stranger's code fails while a known sender's code is live, with what changes that.
+
+    ``origin`` is the number of the stored mail that an operator handed in again as this one; 0 for a mail that came by itself.
+    ``verb`` is what the operator did with that mail (``released``, ``replayed``), for its line in the journal. ``inboxes`` are
+    the identifiers of the throw-away inboxes that it is for. If an inbox has ended by now, what is for it is erased in the same
+    transaction.
+
+    ``time_base`` is `Store.time_base` from the moment at which the mail was received. If steady time was corrected while the mail
+    was read, its time of receipt is corrected too. None: it needs no correction.
     """
 
     envelope: Envelope
@@ -124,16 +130,16 @@ class Arrival:
 
     @property
     def is_pushed(self) -> bool:
-        """Whether anything of it goes out, as far as that is known before its queue is looked at."""
+        """Whether any part of it will be pushed, as far as known before its queue is read."""
         return any(one.standing is not Standing.ASIDE for one in self.drafts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The mail is on disk. ``claims`` are its deliveries that may go at once, already claimed by this process.
+    """The mail is on disk. ``claims`` are its deliveries that may be attempted at once; this process has already claimed them.
 
-    ``is_pushed``: it holds something that is delivered, now or later, by this arrival or an earlier one. ``held`` is, of each of a
-    stranger's deliveries that are not since a known sender's code lives, why.
+    ``is_pushed``: something in the mail is delivered, now or later, by this arrival or an earlier one. ``held`` gives the reason
+    for each delivery of a stranger that is held because a known sender's code is live.
     """
 
     mail_id: int
@@ -146,7 +152,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten:
-    """How much was erased of an identifier."""
+    """How much was erased for an identifier."""
 
     mails: int = 0
     deliveries: int = 0
@@ -155,7 +161,7 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """What may go now, and when the next thing falls due (None: nothing waits)."""
+    """What may be attempted now, and when the next delivery is due (None: nothing waits)."""
 
     claims: tuple[Claim, ...] = ()
     next_at: datetime | None = None
@@ -163,95 +169,96 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What a claim's end made of its delivery (None: the claim was lost, and nothing was written), and what may go now."""
+    """How a claim ended for its delivery (None: the claim was lost, and nothing was written), and what may be attempted now."""
 
     delivery: Delivery | None = None
     claims: tuple[Claim, ...] = ()
 
 
 class Outbox(Protocol):
-    """Deliveries on their way out. What becomes of them is decided by `mailbridge.core.queue`."""
+    """Deliveries on their way out. `mailbridge.core.queue` decides what happens to them."""
 
     async def claim(self, *, limit: int, busy: Sequence[str] = ()) -> Due:
-        """Take up to ``limit`` due deliveries, each the oldest unfinished of its target and identifier.
+        """Claim up to ``limit`` due deliveries, each the oldest unfinished one of its target and identifier.
 
-        Targets in ``busy`` are left out, of `Due.next_at` too.
+        Targets in ``busy`` are left out, also from `Due.next_at`.
         """
         ...
 
     async def settle(self, claim: Claim, ending: Ending, *, jitter: float, grace: timedelta) -> Settlement:
-        """Write what became of a claim, if its fencing token is still the newest.
+        """Write the result of a claim, if its fencing token is still the newest.
 
-        ``jitter`` is in 0…1; for ``grace`` nothing else goes to this target and identifier if no answer came.
+        ``jitter`` is in 0…1. If no answer came, nothing else goes to this target and identifier for ``grace``.
         """
         ...
 
     async def release(self, claims: Sequence[Claim]) -> None:
-        """Give claims back whose attempt was not begun: uncounted and due at once."""
+        """Give back claims whose attempt has not begun. The attempt is not counted, and the delivery is due at once."""
         ...
 
     async def one(self, delivery_id: int) -> Delivery | None:
-        """One delivery, its content left out; None where it is not, or no longer, there."""
+        """One delivery without its content. None if it does not exist (any more)."""
         ...
 
     async def retry(self, delivery_id: int) -> bool:
-        """An operator's retry of a dead or expired delivery, which gets its lifetime anew.
+        """Retry a dead or expired delivery for an operator. Its lifetime starts again.
 
-        False if there is none such, its code is erased, or a newer one of its target and identifier would be undone by it: one that
-        waits, or is or may be at the target.
+        False if there is no such delivery, if its code is erased, or if the retry would override a newer delivery of its target
+        and identifier that waits, or is or may be at the target.
         """
         ...
 
     async def deliveries(
         self, wanted: Filter = EVERYTHING, *, mail_id: int | None = None, before: int | None = None, limit: int = 100
     ) -> Page[Delivery]:
-        """Newest first, those with a number below ``before``; of one mail where that is named."""
+        """Deliveries with a number below ``before``, newest first; only those of ``mail_id`` if it is given."""
         ...
 
     async def counts(self) -> dict[State, int]:
-        """How many deliveries stand in each state that asks for attention: pending, in flight, expired, dead."""
+        """How many deliveries are in each state that needs attention: pending, in flight, expired, dead."""
         ...
 
 
 class Mailboxes(Protocol):
-    """How far each mailbox is taken in, and what is still to be done there."""
+    """How far each mailbox has been read, and what is still to be done there."""
 
     async def cursor(self, mailbox: str) -> str | None:
-        """The furthest cursor stored for a mailbox (the part of `Envelope.cursor` before its last two ``/``).
+        """The furthest stored cursor of a mailbox (the part of `Envelope.cursor` before its last two ``/``). None if there is
+        none.
 
-        Of one UIDVALIDITY the highest UID; another UIDVALIDITY begins anew (RFC 3501 2.3.1.1).
+        Within one UIDVALIDITY the highest UID counts. Another UIDVALIDITY starts again (RFC 3501 2.3.1.1).
         """
         ...
 
     async def advance(self, cursor: str) -> None:
-        """Store a cursor without a mail: up to there a mailbox holds nothing that is wanted."""
+        """Store a cursor without a mail: up to there the mailbox contains nothing that is wanted."""
         ...
 
     async def rewind(self, cursor: str) -> None:
-        """Store a cursor although it may be lower than the one that is stored: the server has given its UIDs out anew."""
+        """Store a cursor even if it is lower than the stored one: the server has assigned its UIDs again."""
         ...
 
     async def notes(self, mailbox: str) -> str:
-        """What was last noted of a mailbox; ``{}`` where nothing was."""
+        """The last notes about a mailbox; ``{}`` if there are none."""
         ...
 
     async def note(self, mailbox: str, notes: str) -> None:
-        """Keep ``notes`` (JSON) in place of what was noted of a mailbox. They hold nothing secret."""
+        """Replace the notes about a mailbox with ``notes`` (JSON). They contain no secret."""
         ...
 
     async def pending_actions(self, mailbox: str) -> tuple[str, ...]:
-        """Cursors of a mailbox's mails that were stored and still have an action pending, each once, in their order."""
+        """Cursors of the stored mails of a mailbox that still have a pending action, each once, in order."""
         ...
 
     async def actions_done(self, cursors: Sequence[str]) -> None:
-        """The actions of these are done; unknown ones are ignored."""
+        """Mark the actions of these cursors as done. Unknown cursors are ignored."""
         ...
 
 
 class Store(Protocol):
-    """All of it. Every method raises StoreUnavailable and nothing else, and leaves no half of a transaction behind.
+    """The whole store. Every method raises only StoreUnavailable, and leaves no half of a transaction behind.
 
-    Whoever needs one part asks for that part.
+    Code that needs only one part should take only that part.
     """
 
     @property
@@ -279,7 +286,7 @@ class Store(Protocol):
 
     @property
     def processes(self) -> Processes:
-        """Who else has this store."""
+        """The other processes on this store."""
         ...
 
     @property
@@ -292,7 +299,7 @@ class Store(Protocol):
 
     @property
     def events(self) -> Events:
-        """What happened beside mails, and who was told of what."""
+        """Events that belong to no mail, and which listener was told of what."""
         ...
 
     @property
@@ -300,12 +307,12 @@ class Store(Protocol):
 
     @property
     def answers(self) -> Answers:
-        """What changing requests were answered."""
+        """The answers to changing requests."""
         ...
 
     @property
     def sessions(self) -> Sessions:
-        """Who is logged in to the page."""
+        """The logins to the page."""
         ...
 
     @property
@@ -320,60 +327,61 @@ class Store(Protocol):
 
     @property
     def trouble(self) -> Kind | None:
-        """The kind of the last fault, until something is written again; None while all is well."""
+        """The kind of the last failure, until something is written again. None while all is well."""
         ...
 
     @property
     def time_base(self) -> int:
-        """What steady time counts from now; see `SteadyClock.base`."""
+        """The base of steady time now; see `SteadyClock.base`."""
         ...
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes may write here at the same time; what they wrote is told by the bell of the journal."""
+        """Whether other processes may write to this store at the same time. The bell of the journal announces what they wrote."""
         ...
 
     @property
     def may_attempt(self) -> bool:
-        """Whether what this process has claimed is certain to be its own still; only then an attempt may begin."""
+        """Whether this process certainly still has what it has claimed. Only then may an attempt begin."""
         ...
 
     @property
     def is_first(self) -> bool:
-        """Whether this process does what one alone should, of all that have this store: it tells listeners and raises alarms."""
+        """Whether this process does what only one of the processes on this store should do: tell listeners and raise alarms."""
         ...
 
     async def put(self, arrival: Arrival) -> Receipt:
-        """Write mail, deliveries, journal and cursor in one fsynced transaction; supersede what is now older.
+        """Write mail, deliveries, journal and cursor in one fsynced transaction, and supersede deliveries that are now older.
 
-        Claims that nobody is there to take, since the caller was cancelled, are given back.
+        If the caller was cancelled, nobody receives the claims, and they are given back.
         """
         ...
 
     async def forget(self, identifier: str) -> Forgotten:
-        """Erase what is kept of an identifier: its mails, codes and deliveries, its names in the journal, and who was given what.
+        """Erase what is stored about an identifier: its mails, codes and deliveries, its names in the journal, and who was given
+        what.
 
-        A mail is its where it was for it, to it or from it. One that was for others too loses its octets and the name, and stays
-        theirs. What people have configured (addresses, tokens, authenticators) stays. The rows of mails and deliveries stay empty,
-        so that their numbers are not used again. When this returns, the database holds none of it, nor does its log once nobody reads
-        what was there before.
+        A mail belongs to the identifier if it was for it, to it or from it. A mail that was also for others loses its octets and
+        this name, and stays theirs. What people have configured (addresses, tokens, authenticators) stays. The rows of mails and
+        deliveries stay, empty, so that their numbers are not used again. When this returns, the database contains none of it. Its
+        log contains none of it either, once nobody reads the earlier state any more.
         """
         ...
 
     async def confirmed(self, mail_id: int) -> None:
-        """Write down that what a mail asks for was allowed; nothing where the mail is no longer there."""
+        """Record that the request in a mail was allowed. Does nothing if the mail no longer exists."""
         ...
 
     async def probe(self) -> None:
-        """Whether it can be written. If the last write has failed, a small one is tried, and waited for for half a second at most.
+        """Check whether the store can be written. If the last write failed, a small write is tried, for half a second at most.
 
         Raises:
-            StoreUnavailable: nothing could be written since.
+            StoreUnavailable: nothing could be written since then.
         """
         ...
 
     async def sweep(self) -> datetime | None:
-        """Expire and erase what is over its time; returns when to come back at the latest: at once where more is left."""
+        """Expire and erase what is past its time. Returns when to call again at the latest: at once if there is more."""
         ...
 
     async def close(self) -> None:

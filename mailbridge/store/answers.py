@@ -1,6 +1,6 @@
-"""What changing requests were answered, so that one that is sent twice is done once.
+"""The answers to changing requests, so that a request that is sent twice is done once.
 
-Everything raises StoreUnavailable and nothing else, as the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Protocol
 from mailbridge.core.dataclass import dataclass
 
 KEPT = timedelta(hours=24)
-"""How long an answer is kept; the key may be used for another request after that."""
+"""How long an answer is kept. After that the key may be used for another request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """A request that was answered before: a hash of it, and the answer, None where that was removed since."""
+    """A request that was answered before: a hash of it, and the answer. The answer is None if it was removed since."""
 
     request: bytes
     answer: bytes | None = field(repr=False)
 
 
 class Answers(Protocol):
-    """Answers by a hash of their key (32 octets); kept sealed, for `KEPT`."""
+    """Answers by a hash of their key (32 octets). They are sealed and kept for `KEPT`."""
 
     async def find(self, key: bytes) -> Answered | None:
-        """What was answered under this key; None where nothing was, or too long ago."""
+        """The answer under this key. None if there is none, or it is too old."""
         ...
 
     async def keep(self, key: bytes, *, request: bytes, answer: bytes) -> None:
-        """Keep an answer. ``request`` is a hash of what was asked (32 octets). The first answer of a key stays."""
+        """Keep an answer. ``request`` is a hash of the request (32 octets). The first answer of a key stays."""
         ...

@@ -1,4 +1,4 @@
-"""One in-process bell for every commit: whoever follows the journal is woken, and need not ask now and then."""
+"""In-process bells that ring after every commit. Code that follows the journal is woken and does not need to poll."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Bells:
 
     @property
     def is_any(self) -> bool:
-        """Whether anybody would hear them."""
+        """Whether anybody would be woken."""
         return bool(self._bells)
 
     @contextlib.contextmanager
     def bell(self) -> Iterator[Bell]:
-        """One for the length of the block, in the running loop."""
+        """A bell for the length of the block, in the running loop."""
         loop, one = asyncio.get_running_loop(), Bell()
         with self._lock:
             self._bells.setdefault(loop, set()).add(one)
@@ -38,7 +38,7 @@ class Bells:
                     del self._bells[loop]
 
     def ring(self) -> None:
-        """Ring them all, each in its loop."""
+        """Ring all bells, each in its own loop."""
         with self._lock:
             loops = tuple(self._bells)
         for loop in loops:

@@ -1,4 +1,4 @@
-"""Which of the live codes somebody may have: what is the same in every database once its rows are read."""
+"""Which of the live codes a client may have: the part that is the same for every database after its rows are read."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ CODE = (
 """The columns of a row here."""
 
 MOST = 1_000
-"""Live rows that are looked at."""
+"""The largest number of live rows that are looked at."""
 
 
 def fitting(rows: Iterable[Any], wanted: Wanted) -> Iterator[Any]:
-    """Those of an identifier's live rows, best first, that may be given to who wants this; whether they are consumed is not known yet."""
-    if wanted.is_any_named:  # what is asked for by name counts as known, for whoever asks
+    """The live rows of an identifier, best first, that may be given to a client with these wishes. Consumed codes are not
+    sorted out here."""
+    if wanted.is_any_named:  # what a client asks for by name counts as known for that client
         rows = sorted(rows, key=lambda row: not (row[13] == Standing.KNOWN or wanted.names(row[3], row[14])))
     for row in rows:
         bound = row[9] or row[10] or row[11]
@@ -35,7 +36,7 @@ def fitting(rows: Iterable[Any], wanted: Wanted) -> Iterator[Any]:
 
 
 def each_mail_once(rows: Iterable[Any]) -> Iterator[Any]:
-    """A mail that goes to several targets is one code for an identifier."""
+    """Rows without repeated mails: a mail that goes to several targets is one code for an identifier."""
     seen = set()
     for row in rows:
         key = (row[1], row[2].casefold())
@@ -45,7 +46,7 @@ def each_mail_once(rows: Iterable[Any]) -> Iterator[Any]:
 
 
 def code_of(row: Any, cipher: Cipher, clock: SteadyClock, *, is_consumed: bool = False) -> Code | None:
-    """None where its content was damaged."""
+    """The code of a row. None if its content is damaged."""
     content = open_content(row[0], row[12], row[5], cipher)
     if content is None:
         return None
@@ -66,7 +67,7 @@ def code_of(row: Any, cipher: Cipher, clock: SteadyClock, *, is_consumed: bool =
 
 
 def what_of(row: Any) -> str:
-    """What a row is called in records of what was given."""
+    """The name of a row in the records of what was given."""
     return f"mail {row[1]}"
 
 

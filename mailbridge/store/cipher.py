@@ -1,7 +1,7 @@
-"""Secrets at rest: AES-GCM with the row as associated data, so that no value can be moved to another row unseen.
+"""Secrets at rest: AES-GCM with the row as associated data, so that moving a value to another row is always noticed.
 
-A row is known by its uid: 128 bits that the process draws before the row is written. The number of a row is the database's affair,
-and another one after a copy from database to database.
+A row is identified by its uid: 128 random bits that the process draws before the row is written. The number of a row is assigned
+by the database, and changes when rows are copied to another database.
 """
 
 from __future__ import annotations
@@ -31,31 +31,31 @@ MOUNTED = Path("/run/secrets")
 """Where Docker and Kubernetes put secrets."""
 
 PIECE = 1 << 18
-"""Octets that are sealed at a time of what is too large to be in memory twice."""
+"""Octets that are sealed at a time, of values that are too large to be in memory twice."""
 
 
 def new_uid() -> bytes:
-    """What a new row is known by."""
+    """A uid for a new row."""
     return os.urandom(UID_LENGTH)
 
 
 def place(word: str, uid: bytes | None, name: object) -> str:
-    """What a value is bound to: which one of its row, and the row. A row of release 0.1.0 has no uid, and is known by its ``name``."""
+    """What a value is bound to: its kind and its row. A row of release 0.1.0 has no uid, and is identified by its ``name``."""
     return f"{word} {name}" if uid is None else f"{word} {uid.hex()}"
 
 
 def sealed_length(value: bytes) -> int:
-    """How many octets a value has when it is sealed."""
+    """How many octets a value has after sealing."""
     return NONCE_LENGTH + len(value) + TAG_LENGTH
 
 
 def name_of(key: bytes) -> str:
-    """What tells one key from another and gives neither away."""
+    """An identifier of a key that does not reveal the key."""
     return hashlib.sha256(b"mailbridge: the name of a key" + key).hexdigest()[:16]
 
 
 class Cipher:
-    """Seals and opens values of one database. While its key is rotated it opens with two. Safe to use from several threads."""
+    """Seals and opens values of one database. During a key rotation it opens with two keys. Safe to use from several threads."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -68,26 +68,26 @@ class Cipher:
 
     @property
     def name(self) -> str:
-        """That of the key which is sealed with."""
+        """The name of the key that seals."""
         return self._name
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those of all keys that are opened with."""
+        """The names of all keys that open."""
         return tuple(self._keys)
 
     def opens_with(self, key: bytes) -> None:
-        """Open what is sealed with this one too."""
+        """Also open values that are sealed with this key."""
         if name_of(key) not in self._keys:
             self._keys = {**self._keys, name_of(key): key}
 
     def seal_with(self, name: str) -> None:
-        """Seal with the key of that name from now on; what outlives a key stays as it is."""
+        """Seal with the key of that name from now on. What is kept for longer than a key does not change."""
         self._name, self._key = name, self._keys[name]
         self._gcm = AESGCM(self._key)
 
     def open_with_one(self) -> None:
-        """Nothing is sealed with another key than the present one any more."""
+        """Drop the other keys: no value is sealed with them any more."""
         self._keys = {self._name: self._key}
 
     def is_newest(self, sealed: bytes, row: str) -> bool:
@@ -95,12 +95,12 @@ class Cipher:
         return _opened(self._gcm, sealed, row) is not None
 
     def seal(self, value: bytes, row: str) -> bytes:
-        """The value, readable only with the key and only as belonging to ``row``."""
+        """The sealed value. It can be opened only with the key, and only as part of ``row``."""
         nonce = os.urandom(NONCE_LENGTH)
         return nonce + self._gcm.encrypt(nonce, value, row.encode())
 
     def seal_in_pieces(self, value: bytes, row: str) -> Iterator[bytes]:
-        """As `seal`, a piece at a time; together they are `sealed_length` octets."""
+        """Like `seal`, one piece at a time. Together the pieces have `sealed_length` octets."""
         nonce = os.urandom(NONCE_LENGTH)
         sealing = ciphers.Cipher(AES(self._key), GCM(nonce)).encryptor()
         sealing.authenticate_additional_data(row.encode())
@@ -111,7 +111,7 @@ class Cipher:
         yield sealing.finalize() + sealing.tag
 
     def open(self, sealed: bytes, row: str) -> bytes | None:
-        """The value again; None where key or row are not its own, or it was damaged."""
+        """The opened value. None if key or row do not match, or the value is damaged."""
         found = _opened(self._gcm, sealed, row)
         if found is None and len(self._keys) > 1:
             others = [key for name, key in self._keys.items() if name != self._name]
@@ -119,28 +119,31 @@ class Cipher:
         return found
 
     def seal_alike(self, value: bytes, row: str) -> bytes:
-        """As `seal`, and the same value of the same row gives the same octets each time: the nonce is a keyed hash of both."""
+        """Like `seal`, but the same value in the same row always gives the same octets: the nonce is a keyed hash of both."""
         keyed = hashlib.blake2b(row.encode() + b"\0" + value, key=self._digest_key, digest_size=NONCE_LENGTH, person=b"nonce")
         nonce = keyed.digest()
         return nonce + self._gcm.encrypt(nonce, value, row.encode())
 
     def uid_of(self, word: str) -> bytes:
-        """The uid of a row that was written without one, known by ``word``: always the same, and guessed by nobody without the key."""
+        """The uid of a row that was written without one and is identified by ``word``. It is always the same, and nobody can
+        guess it without the key."""
         return hashlib.blake2b(word.encode(), key=self._digest_key, digest_size=UID_LENGTH, person=b"uid").digest()
 
     def handed_on(self, successor: Cipher) -> bytes:
-        """What outlives a key, sealed for the one after it: duplicates stay duplicates, and the names of identifiers stay."""
+        """What must survive a change of the key, sealed for the next key. So duplicates are still recognised, and names of
+        identifiers stay."""
         return successor.seal(self._digest_key + self.names_key, "handed on")
 
     def adopt(self, handed_on: bytes) -> None:
-        """Take on what an earlier key has handed on. Raises StoreError where it does not open."""
+        """Take over what an earlier key has handed on. Raises StoreError if it does not open."""
         found = self.open(handed_on, "handed on")
         if found is None or len(found) != 2 * KEY_LENGTH:
             raise StoreError("what the key before this one has handed on does not open; restore the database from the backup")
         self._digest_key, self.names_key = found[:KEY_LENGTH], found[KEY_LENGTH:]
 
     def digest(self, fingerprint: str) -> bytes:
-        """The fingerprint as it is kept: without the key nobody can find the code that went into it by trying all of them."""
+        """The fingerprint as it is stored. It is keyed, so that nobody without the key can find the code in it by trying all
+        codes."""
         return hashlib.blake2b(fingerprint.encode(), key=self._digest_key, digest_size=DIGEST_LENGTH).digest()
 
 
@@ -152,12 +155,12 @@ def _opened(gcm: AESGCM, sealed: bytes, row: str) -> bytes | None:
 
 
 def read_key(path: Path, *, is_made: bool) -> bytes:
-    """The key in a file of 32 octets, made (0600) if it is not there and ``is_made``.
+    """The key in a file of 32 octets. If the file does not exist and ``is_made``, it is created (0600).
 
-    Below `MOUNTED` a file may be readable by its group: an orchestrator's secret belongs to root there, and a pod reads it by its group.
+    Below `MOUNTED` the group may read the file: an orchestrator's secret belongs to root there, and a pod reads it as its group.
 
     Raises:
-        StoreError: it is missing, of another length, or others can read it.
+        StoreError: the file is missing, has another length, or others can read it.
     """
     if is_made and not path.exists():
         write_key(path, os.urandom(KEY_LENGTH))
@@ -178,9 +181,9 @@ def read_key(path: Path, *, is_made: bool) -> bytes:
 
 
 def cipher_of(path: Path, other: Path, seal: bytes | None, *, is_made: bool = False) -> Cipher | None:
-    """The cipher that seals with that key of two files which ``seal`` was made with, and opens with both; None where it is neither.
+    """The cipher that seals with the key that made ``seal``, one of two files, and opens with both. None if neither key made it.
 
-    ``other`` may not be there. ``seal`` None: the first one. Raises StoreError.
+    ``other`` may be missing. ``seal`` None means the first key. Raises StoreError.
     """
     keys = [read_key(path, is_made=is_made)]
     if other.exists():
@@ -195,10 +198,10 @@ def cipher_of(path: Path, other: Path, seal: bytes | None, *, is_made: bool = Fa
 
 
 def write_key(path: Path, key: bytes) -> None:
-    """Keep a key in a file (0600), all of it or nothing: a crash in the middle leaves no short key behind.
+    """Write a key to a file (0600), completely or not at all: a crash in the middle leaves no short key behind.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: the file cannot be written.
     """
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:

@@ -1,6 +1,6 @@
-"""What people add by command or page: data in the store beside the configuration's file, in force at once.
+"""What people add by command or page: data in the store, next to the configuration file, in force at once.
 
-Everything raises StoreUnavailable and nothing else, as the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from mailbridge.core.dataclass import dataclass
 from mailbridge.core.secret import Secret
 
 Role = Literal["agent", "ingest", "viewer", "operator"]
-"""What a token allows: an agent reads the codes of its identifiers, an ingest token posts mail and does nothing else, a viewer sees
-everything but codes, an operator does everything."""
+"""What a token allows. An agent reads the codes of its identifiers. An ingest token only posts mail. A viewer sees everything
+except codes. An operator may do everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One thing that was added: an address, a mailbox, a known sender, a target …
 
-    ``kind`` is the configuration's own word for it (``address``, ``imap``, ``target``), ``name`` tells it from the others of its
-    kind, ``settings`` are its keys and values as its section of the file would hold them, secrets excepted: of those only the names
-    are here. ``added_by`` is who added or last changed it.
+    ``kind`` is the configuration's word for it (``address``, ``imap``, ``target``). ``name`` distinguishes it from others of its
+    kind. ``settings`` are its keys and values as in a section of the file, but without secrets: of secrets it has only the names.
+    ``added_by`` is who added it or last changed it.
     """
 
     kind: str
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A bearer token without its text, of which only a hash is kept. ``expires_at`` None: never."""
+    """A bearer token without its text; only a hash of the text is kept. ``expires_at`` None means never."""
 
     id: int
     name: str
@@ -48,8 +48,8 @@ class Token:
     role: Role = "agent"
 
     def may_read(self, identifier: str) -> bool:
-        """Whether an identifier is one of its own; ``*`` stands for any text, case makes no difference. An ingest token reads none:
-        its identifiers are those for which it may bring codes that nothing else proves (`may_bring`)."""
+        """Whether an identifier is one of its own. ``*`` stands for any text, and case makes no difference. An ingest token
+        reads none: its identifiers are those for which it may bring unproven codes (`may_bring`)."""
         return self.role != "ingest" and self._names(identifier)
 
     def may_bring(self, identifier: str) -> bool:
@@ -74,42 +74,42 @@ class Entries(Protocol):
         secrets: Mapping[str, Secret] | None = None,
         is_new: bool = False,
     ) -> bool:
-        """Add an entry, or put it in the place of the one of its name. ``settings`` are JSON, ``secrets`` are kept encrypted.
+        """Add an entry, or replace the one with its name. ``settings`` are JSON; ``secrets`` are stored encrypted.
 
-        ``is_new``: only where there is none of that name. Returns whether it was written.
+        ``is_new``: write it only if there is none with that name. Returns whether it was written.
         """
         ...
 
     async def entries(self, kind: str | None = None) -> tuple[Entry, ...]:
-        """Those of a kind, or all, in the order in which they were first added."""
+        """The entries of a kind, or all, in the order in which they were first added."""
         ...
 
     async def secrets(self, kind: str, name: str) -> Mapping[str, Secret]:
-        """The secrets of an entry; empty where there is none, or they cannot be decrypted."""
+        """The secrets of an entry. Empty if there is no such entry, or they cannot be decrypted."""
         ...
 
     async def remove(self, kind: str, name: str) -> bool:
-        """Forget an entry and erase its secrets; False if there is none of that name."""
+        """Remove an entry and erase its secrets. False if there is none with that name."""
         ...
 
     async def revision(self) -> int:
-        """A number that grows with every entry that is put or removed, whoever did it."""
+        """A number that grows each time anybody adds, changes or removes an entry."""
         ...
 
     async def add_token(
         self, digest: bytes, *, name: str, identifiers: Sequence[str], expires_at: datetime | None, role: Role = "agent"
     ) -> Token:
-        """Keep a token by its hash (SHA-256 of a text with at least 128 bits of chance)."""
+        """Keep a token by its hash (SHA-256 of a text with at least 128 random bits)."""
         ...
 
     async def token(self, digest: bytes) -> Token | None:
-        """The token of a hash; None where there is none, or it is over."""
+        """The token with this hash. None if there is none, or it has expired."""
         ...
 
     async def tokens(self) -> tuple[Token, ...]:
-        """Every token, oldest first, those that are over too."""
+        """Every token, oldest first, including expired ones."""
         ...
 
     async def remove_token(self, number: int) -> bool:
-        """Forget a token; False if there is none of that number."""
+        """Remove a token. False if there is none with that number."""
         ...

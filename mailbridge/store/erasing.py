@@ -1,4 +1,4 @@
-"""What it is to forget an identifier, whatever the database: which facts name it, and what is left of them for others."""
+"""What forgetting an identifier means in every database: which facts name it, and what others keep."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mailbridge.core.addresses import canonical
 from mailbridge.store.packing import Facts
 
 IN_NAMES = tuple("_-+@")
-"""What, beside letters and digits, goes on with an address."""
+"""Characters besides letters and digits that continue an address."""
 
 REASON = "removed by an operator"
 ENDED = "its inbox is over"
@@ -27,18 +27,19 @@ EMPTY = Facts(
 
 
 def names_it(facts: Facts, line: str) -> bool:
-    """Whether a mail names an identifier: it is for it, to it, from it, or has a clue to it."""
+    """Whether a mail names an identifier: as its recipient or sender, as the identifier that it is for, or in a clue."""
     named = (*facts.identifiers, *facts.rcpt_to, facts.sender, facts.mail_from, *(clue.address for clue in facts.clues))
     return any(is_same(one, line) for one in named if one)
 
 
 def others_of(facts: Facts, line: str) -> tuple[str, ...]:
-    """For whom else a mail is."""
+    """The other identifiers that a mail is for."""
     return tuple(one for one in facts.identifiers if not is_same(one, line))
 
 
 def without(facts: Facts, line: str) -> Facts:
-    """What is kept of a mail that is for others too: they keep their codes, and what would tell of this one is gone."""
+    """The facts that are kept of a mail that is also for others. The others keep their codes, and all traces of this
+    identifier are removed."""
     return replace(
         facts,
         identifiers=others_of(facts, line),
@@ -52,14 +53,14 @@ def without(facts: Facts, line: str) -> Facts:
 
 
 def is_same(address: str, line: str) -> bool:
-    """Whether an address is that of the identifier, in another spelling perhaps (`canonical`): with a tag, as the envelope senders of
-    forwards have it, or with other dots at Gmail."""
+    """Whether an address is the identifier's, perhaps in another spelling (`canonical`): with a tag, as in the envelope
+    senders of forwards, or with other dots at Gmail."""
     folded = address.casefold()
     return folded == line or ("@" in folded and "@" in line and canonical(folded) == canonical(line))
 
 
 def names(text: str, line: str) -> bool:
-    """Whether a text names an identifier: as a whole, not as a part of another one."""
+    """Whether a text names an identifier: as a whole, not as a part of another name."""
     folded = text.casefold()
     at = folded.find(line)
     while at >= 0:

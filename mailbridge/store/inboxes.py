@@ -1,6 +1,6 @@
-"""Throw-away inboxes: what is remembered of them while they live, and that nothing is left afterwards.
+"""Throw-away inboxes: what is stored while they live, and that nothing is left afterwards.
 
-Everything raises StoreUnavailable and nothing else, as the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mailbridge.core.inbox import Inbox
 
 
 class Inboxes(Protocol):
-    """Inboxes by number; a number and an address are never used twice. `Store.sweep` ends those whose time is over, as `end` does."""
+    """Inboxes by number. Numbers and addresses are never used twice. `Store.sweep` ends expired inboxes, like `end`."""
 
     async def add(
         self,
@@ -25,16 +25,17 @@ class Inboxes(Protocol):
         is_pushed: bool = False,
         most: int,
     ) -> Inbox | None:
-        """Keep a new inbox. None where ``owner`` has ``most`` that live."""
+        """Store a new inbox. None if ``owner`` already has ``most`` that live."""
         ...
 
     async def live(self) -> tuple[Inbox, ...]:
-        """Those whose time is not over, oldest first."""
+        """The inboxes that have not expired, oldest first."""
         ...
 
     async def end(self, number: int) -> bool:
         """End an inbox at once, and erase its mails, codes, deliveries and records of who was given what. False if there is none.
 
-        A mail that was for others too stays theirs. A mail that is stored afterwards is erased in the transaction that stores it.
+        A mail that was also for others stays theirs. A mail that is stored afterwards is erased in the transaction that stores
+        it.
         """
         ...

@@ -1,7 +1,8 @@
 """Which process watches which mailbox: leases on accounts, logins at their hosts, and who waits for a code at another process.
 
-A lease has an epoch. Whoever takes an account over gets a higher one, and what a watcher writes under an older one is refused, in the
-same transaction that would have written it. Everything raises StoreUnavailable and nothing else, as the rest of the contract.
+A lease has an epoch. A process that takes over an account gets a higher one. What a watcher writes with an older epoch is
+refused, in the same transaction that would have written it. Everything raises only StoreUnavailable, like the rest of the
+contract.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
-    """An account that another process watches, ``by`` its name; ``state`` is what that one has said of it, JSON."""
+    """An account that another process watches. ``by`` is the name of that process, ``state`` the JSON that it has published."""
 
     account: str
     by: str
@@ -31,7 +32,8 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginSlot:
-    """The right to log in to a host, one of a few at once for all processes, until it is given back or its time is over."""
+    """The right to log in to a host. All processes together have only a few at a time. It ends when it is given back or
+    expires."""
 
     host: str
     number: int
@@ -39,62 +41,64 @@ class LoginSlot:
 
 
 HOLD = 20.0
-"""Seconds for which it is believed that somebody waits at a process, unless that is said again."""
+"""Seconds for which a report that somebody waits at a process counts, unless it is repeated."""
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Leases(Protocol):
-    """Accounts shared out among the processes that have this store. With one process all of them are its own."""
+    """Accounts shared among the processes on this store. A single process has them all."""
 
     @property
     def is_certain(self) -> bool:
-        """Whether nobody can have taken over what this process was given last; else it has to watch nothing."""
+        """Whether certainly nobody has taken over what this process was given last. If not, it must watch nothing."""
         ...
 
     async def share(self, accounts: Collection[str], states: Mapping[str, str] = NOTHING) -> Mapping[str, Lease]:
         """The accounts that this process watches from now on, by their names.
 
-        ``accounts`` are those of its configuration: free ones are taken up to a fair share, those beyond it are given back. ``states``
-        is what is to be shown of accounts at other processes, kept where it has changed.
+        ``accounts`` are those of its configuration. It takes free ones up to a fair share, and gives back those beyond it.
+        ``states`` is what other processes may show of these accounts; it is written only if it has changed.
         """
         ...
 
     def mailboxes(self, lease: Lease) -> Mailboxes:
-        """The places in mailboxes, for the watcher that has this lease: what it writes later than it has it is refused."""
+        """The places in mailboxes, for the watcher that has this lease. What it writes after the lease has ended is refused."""
         ...
 
     async def give_back(self) -> None:
-        """Give all of them back at once, before a stop. What is still written under them is refused."""
+        """Give all accounts back at once, before a stop. Later writes with these leases are refused."""
         ...
 
     async def elsewhere(self) -> tuple[Elsewhere, ...]:
-        """What other processes watch that are alive."""
+        """What other live processes watch."""
         ...
 
     async def log_in(self, host: str, *, at_once: int) -> LoginSlot | None:
-        """Take one of the ``at_once`` logins that all processes together may have under way at a host; None: none is free now."""
+        """Take one of the ``at_once`` logins that all processes together may make at a host at a time. None: none is free now."""
         ...
 
     async def logged_in(self, slot: LoginSlot) -> None:
-        """Give it back."""
+        """Give the login slot back."""
         ...
 
     async def await_codes(self, identifiers: Collection[str]) -> None:
-        """For these, folded, somebody waits at this process, and for nobody else any more. To be said again within `HOLD`."""
+        """Report that somebody waits at this process for these identifiers (folded), and for no others. Repeat it within
+        `HOLD`."""
         ...
 
     async def awaited(self) -> frozenset[str]:
-        """For whom somebody waits at another process."""
+        """The identifiers for which somebody waits at another process."""
         ...
 
     def bell(self) -> AbstractContextManager[Bell]:
-        """One that rings, as far as the database can see to that, when somebody begins to wait at another process."""
+        """A bell that rings when somebody begins to wait at another process, as far as the database can tell."""
         ...
 
 
 class Alone:
-    """Implements `Leases` where no other process can have the store: all is its own, and a login needs nobody's leave."""
+    """Implements `Leases` for a store that no other process can have: this process has all accounts, and logins need no
+    permission."""
 
     def __init__(self, mailboxes: Mailboxes) -> None:
         self._mailboxes = mailboxes

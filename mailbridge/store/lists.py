@@ -1,6 +1,6 @@
-"""What was stored, as it is listed: mails, deliveries and the journal, by pages and filters. No code is in any of it.
+"""Stored mails, deliveries and the journal in lists, by pages and filters. None of it contains a code.
 
-Everything raises StoreUnavailable and nothing else, as the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Row_co = TypeVar("Row_co", covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which rows are wanted; what is left out narrows nothing.
+    """Which rows are wanted. A field that is not set filters nothing.
 
-    ``identifier`` and ``sender`` without regard to case; ``sender`` is an address, or a domain for every address of exactly that.
-    ``states``: of a mail, any of its deliveries stands in one of them. ``since`` (included) and ``until`` (not included) are
-    moments of receipt. ``is_held``: mails of which nothing was pushed for want of proof, or only others; no meaning for deliveries.
-    ``mails``: deliveries of mails of these numbers; no meaning for mails.
+    ``identifier`` and ``sender`` ignore case. ``sender`` is an address, or a domain, which means every address of exactly that
+    domain. ``states``: for mails, at least one delivery is in one of them. ``since`` (included) and ``until`` (not included) are
+    times of receipt. ``is_held``: only mails of which nothing was pushed for want of proof, or only others; it has no meaning for
+    deliveries. ``mails``: deliveries of the mails with these numbers; it has no meaning for mails.
     """
 
     identifier: str = ""
@@ -44,8 +44,8 @@ EVERYTHING = Filter()
 
 @dataclass(frozen=True, slots=True)
 class Page(Sequence[Row_co]):
-    """Some rows in their order, and the ``next`` page's ``before`` (None: nothing follows). A page may be shorter than its limit
-    although more follows."""
+    """Some rows in order. ``next`` is the ``before`` of the next page (None: nothing follows). A page may be shorter than its
+    limit although more follows."""
 
     rows: tuple[Row_co, ...] = ()
     next: int | None = None
@@ -65,8 +65,8 @@ class Page(Sequence[Row_co]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailRow:
-    """A stored mail as it is listed; no code in it but those that ``subject`` may show. ``shown``: the one of letters alone that stands there,
-    "" for none. ``origin``: the mail that an operator handed in again as this one, or 0."""
+    """A stored mail in a list. It contains no code except one that ``subject`` may show. ``shown`` is a code of letters alone
+    in the subject, "" for none. ``origin`` is the mail that an operator handed in again as this one, or 0."""
 
     id: int
     received_at: datetime
@@ -95,12 +95,13 @@ class MailRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalLine:
-    """One thing that happened, in the order in which it was committed. Ids grow and are never used again.
+    """One thing that happened, in the order of the commits. Ids grow and are never used again.
 
-    ``event`` is ``stored``, ``first_seen`` (``detail`` is the stranger's proven domain), ``duplicate``, ``retry``, ``given`` or
-    ``consumed`` (``detail`` says to whom), an event of `mailbridge.core.happening` that no mail has (``code.missing``, ``alarm.raised`` …),
-    ``released`` or ``replayed`` (``detail`` names the mail that it became), ``confirmed`` (what it asks for was allowed), ``removed``, or
-    the state that a delivery came into; ``detail`` holds no secret. ``identifiers`` are those that it is about (none: nobody was recognised).
+    ``event`` is one of: ``stored``; ``first_seen`` (``detail`` is the stranger's proven domain); ``duplicate``; ``retry``;
+    ``given`` or ``consumed`` (``detail`` says to whom); an event of `mailbridge.core.happening` that belongs to no mail
+    (``code.missing``, ``alarm.raised`` …); ``released`` or ``replayed`` (``detail`` names the mail that it became); ``confirmed``
+    (the request in the mail was allowed); ``removed``; or the new state of a delivery. ``detail`` contains no secret.
+    ``identifiers`` are those that the line is about (none: nobody was recognised).
     """
 
     id: int
@@ -114,8 +115,9 @@ class JournalLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happened:
-    """A line of the journal with what it counts as: of a mail that was stored its verdict, whether it is held, and the rule that found
-    something in it ("" for none); of a delivery that ended when its mail was received (None where that is no longer known)."""
+    """A line of the journal with the data that statistics need. For a stored mail: its verdict, whether it is held, and the
+    rule that found something in it ("" for none). For a delivery that ended: when its mail was received (None if that is no
+    longer known)."""
 
     id: int
     mail_id: int
@@ -131,21 +133,21 @@ class Mails(Protocol):
     """Mails as they were understood and stored, newest first."""
 
     async def page(self, wanted: Filter = EVERYTHING, *, before: int | None = None, limit: int = 100) -> Page[MailRow]:
-        """Those with a number below ``before``."""
+        """Mails with a number below ``before``."""
         ...
 
     async def search(
         self, words: str, wanted: Filter = EVERYTHING, *, before: int | None = None, limit: int = 50
     ) -> Page[MailRow]:
-        """Those whose subject holds ``words``, without regard to case.
+        """Mails whose subject contains ``words``, without regard to case.
 
-        Subjects are encrypted and each is opened to be looked at, so one call ends after ``limit`` hits (50 at the most) or 100 ms:
-        `Page.next` says where to go on, also where nothing was found so far.
+        Subjects are encrypted, and each must be decrypted for the search. So one call ends after ``limit`` hits (50 at most) or
+        100 ms. `Page.next` says where to continue, even if nothing was found so far.
         """
         ...
 
     async def one(self, mail_id: int) -> MailRow | None:
-        """One mail; None where it is not, or no longer, there."""
+        """One mail. None if it does not exist (any more)."""
         ...
 
     async def raw(self, mail_id: int) -> Envelope | None:
@@ -154,28 +156,29 @@ class Mails(Protocol):
 
 
 class Journal(Protocol):
-    """What happened, for those who follow it. Ids grow and are never used again."""
+    """The record of what happened, for those who follow it. Ids grow and are never used again."""
 
     async def newest(self) -> int:
-        """The id of the last line; 0 where there is none."""
+        """The id of the last line; 0 if there is none."""
         ...
 
     async def after(self, number: int = 0, *, mail_id: int | None = None, limit: int = 100) -> tuple[JournalLine, ...]:
-        """Oldest first, those with an id above ``number``; of one mail where that is named."""
+        """Lines with an id above ``number``, oldest first; only those of ``mail_id`` if it is given."""
         ...
 
     async def line_before(self, at: datetime) -> int:
-        """The id of the last line before a moment; 0 where there is none."""
+        """The id of the last line before a moment; 0 if there is none."""
         ...
 
     async def happened(self, number: int = 0, *, limit: int = 1000) -> tuple[Happened, ...]:
-        """What is counted, oldest first: mails that were stored and deliveries that ended, with an id above ``number``. A page may hold
-        lines of other kinds, which count as nothing."""
+        """What statistics count, oldest first: mails that were stored and deliveries that ended, with an id above ``number``.
+        A page may also contain lines of other kinds, which count as nothing."""
         ...
 
     def bell(self) -> AbstractContextManager[Bell]:
-        """A bell for the length of the block that rings behind every commit: clear it, look, and only then wait.
+        """A bell for the length of the block that rings after every commit. Clear it, look, and only then wait.
 
-        It belongs to the event loop in which it was made, and rings for what another process wrote as soon as this one notices.
+        It belongs to the event loop in which it was made. For commits of another process it rings as soon as this process notices
+        them.
         """
         ...

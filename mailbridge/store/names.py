@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 class Names:
     """Names for identifiers that nobody can guess or read: the identifier itself, encrypted (AES-SIV, RFC 5297).
 
-    One identifier has one name for as long as there is the database; nothing is stored. ``key`` is `Cipher.names_key`.
+    An identifier keeps its name as long as the database exists. Nothing is stored. ``key`` is `Cipher.names_key`.
     """
 
     PREFIX = "t-"
@@ -26,7 +26,7 @@ class Names:
         return self.PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
 
     def identifier(self, name: str) -> str | None:
-        """The identifier that a name stands for; None where it is no name of ours."""
+        """The identifier of a name; None if it is not one of our names."""
         if not name.startswith(self.PREFIX) or not name.isascii():
             return None
         bare = name.removeprefix(self.PREFIX)

@@ -1,4 +1,4 @@
-"""Addresses for one test mail each, known to every process on a store until their mail has come."""
+"""Addresses for one test mail each. Every process on a store knows them until their mail has come."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Protocol
 
 
 class OneTimeAddresses(Protocol):
-    """Part of a store. Addresses are folded. Raises StoreUnavailable and nothing else."""
+    """Part of a store. Addresses are folded. Raises only StoreUnavailable."""
 
     async def keep(self, address: str, *, identifier: str, by: str, lives: timedelta) -> None:
-        """An address is for the next mail of an identifier, asked for by somebody."""
+        """Keep an address for the next mail of an identifier. ``by`` is who asked for it, ``lives`` how long it is valid."""
         ...
 
     async def find(self, address: str) -> tuple[str, str] | None:
-        """Identifier, and who has asked; None where it is not known, or over."""
+        """The identifier, and who asked for the address. None if it is not known, or has expired."""
         ...
 
     async def spend(self, address: str) -> None:
-        """Its mail has come."""
+        """Remove an address: its mail has come."""
         ...
 
 
 class Unshared:
-    """Implements `OneTimeAddresses` where no other process would ask."""
+    """Implements `OneTimeAddresses` for a store that no other process uses."""
 
     async def keep(self, address: str, *, identifier: str, by: str, lives: timedelta) -> None:
         """See `OneTimeAddresses.keep`."""

@@ -1,4 +1,4 @@
-"""What is kept of a mail as octets: the facts in clear, and apart from them what may show the code, still to be sealed."""
+"""The stored octets of a mail: the facts in clear, and separately what may show the code, which is sealed later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailbridge.store import Arrival
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of a mail and no secret."""
+    """What is known of a mail and is not secret."""
 
     mail_from: str
     rcpt_to: tuple[str, ...]
@@ -31,8 +31,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Private:
-    """What may show the code: kept sealed, and erased when the code is. ``shown``: the code where it stands in the subject as letters alone,
-    which nothing else tells from a word there; "" for none."""
+    """What may show the code. It is stored sealed, and erased when the code is erased. ``shown`` is the code if it is in the
+    subject as letters alone, because nothing else distinguishes it from a word there; "" for none."""
 
     subject: str
     rejected: tuple[tuple[str, str], ...]
@@ -70,7 +70,7 @@ def reason_of(arrival: Arrival) -> str:
 
 
 def private_of(arrival: Arrival) -> bytes:
-    """The private part as octets, still to be sealed."""
+    """The private part as octets, not sealed yet."""
     extraction = arrival.extraction
     rejected = tuple((one.value.reveal(), one.why) for one in extraction.rejected)
     values = [one.reveal() for one in (extraction.displayed, extraction.value) if one is not None]
@@ -79,7 +79,7 @@ def private_of(arrival: Arrival) -> bytes:
 
 
 def link_of(arrival: Arrival) -> bytes | None:
-    """The link of a confirmation, still to be sealed."""
+    """The link of a confirmation, not sealed yet."""
     extraction = arrival.extraction
     if extraction.verdict is not Verdict.CONFIRMATION or extraction.value is None:
         return None

@@ -1,6 +1,6 @@
-"""Where what belongs to a store lies on this machine: its file, its key, its socket. Imports no database.
+"""Where the files of a store are on this machine: its database, its key, its socket. Imports no database.
 
-With PostgreSQL the file is none, but a name in `StoreSettings.folder` beside which all else lies.
+With PostgreSQL there is no database file. Its path is only a name in `StoreSettings.folder`, and the other files are next to it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ POSTGRES = ("postgresql://", "postgres://")
 
 
 def is_postgres(settings: StoreSettings) -> bool:
-    """Whether the database is a server's, which other replicas may share."""
+    """Whether the database is on a server, where other replicas may share it."""
     return settings.url.startswith(POSTGRES)
 
 
 def label(settings: StoreSettings) -> str:
-    """The database as messages name it: its file; of a server's neither the user nor what follows the path."""
+    """The name of the database in messages: its file, or a server's URL without the user and without what follows the path."""
     if not is_postgres(settings):
         return str(path_of(settings))
     parts = urlsplit(settings.url)
@@ -35,10 +35,11 @@ def path_of(settings: StoreSettings) -> Path:
 
 
 def key_path_of(settings: StoreSettings) -> Path:
-    """The key file: as configured, else beside the database."""
+    """The key file: the configured one, or one next to the database."""
     return settings.key_file or path_of(settings).with_suffix(".key")
 
 
 def socket_path_of(settings: StoreSettings) -> Path:
-    """The socket of the daemon that has the database: beside it, so that two databases in one folder have two."""
+    """The socket of the daemon that has the database. It is next to the database, so that two databases in one folder have two
+    sockets."""
     return path_of(settings).with_suffix(".sock")

@@ -1,4 +1,5 @@
-"""Whether a store can be written: after a write has failed, a small one is tried when somebody asks, and not more often than need be."""
+"""Whether a store can be written: after a failed write, a small write is tried when somebody asks, but not more often than
+necessary."""
 
 from __future__ import annotations
 
@@ -10,18 +11,18 @@ from collections.abc import Awaitable, Callable
 from mailbridge.store import Kind, StoreUnavailable
 
 PATIENCE = 0.5
-"""Seconds for which whoever asks waits for the write that is tried. It goes on behind them, and the next to ask learns how it ended."""
+"""Seconds that a caller waits for the trial write. The write continues afterwards, and the next caller learns how it ended."""
 
 PAUSE = 0.25
 """Seconds between two tries."""
 
 ROOM = 65_536
-"""Octets that are written where the store was full: a full disk still takes a small row, in a page that is there already."""
+"""Octets of the trial write if the store was full. A full disk still accepts a small row, in a page that already exists."""
 
 
 class Probe:
-    """``trouble`` gives the kind of the last fault, None if the last write has worked. ``write`` tries to write so many octets, and
-    what became of that is in ``trouble`` then."""
+    """``trouble`` gives the kind of the last failure, None if the last write worked. ``write`` tries to write this many
+    octets; after it, ``trouble`` has the result."""
 
     def __init__(self, trouble: Callable[[], Kind | None], write: Callable[[int], Awaitable[None]]) -> None:
         self._trouble = trouble
@@ -45,7 +46,7 @@ class Probe:
         await self.now()
 
     async def now(self) -> None:
-        """Try a write, where the last one has failed."""
+        """Try a write, if the last one failed."""
         kind = self._trouble()
         if kind is None:
             return

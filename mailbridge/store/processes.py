@@ -1,4 +1,4 @@
-"""The processes that share a store, as each of them knows the others."""
+"""The processes that share a store, as each of them sees the others."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Protocol
 from mailbridge.core.dataclass import dataclass
 
 SKEW = timedelta(seconds=5)
-"""How far the clock of a machine may be from the database's before it is said."""
+"""How far a machine's clock may differ from the database's before a warning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """One that is alive. ``differs``: the sections of the configuration in which it is not as the one that was asked."""
+    """A process that is alive. ``differs`` are the sections of the configuration that differ from those of the process that
+    was asked."""
 
     name: str
     started_at: datetime
@@ -25,24 +26,24 @@ class Process:
 
 
 class Processes(Protocol):
-    """Part of a store. Raises StoreUnavailable and nothing else."""
+    """Part of a store. Raises only StoreUnavailable."""
 
     @property
     def differing(self) -> Mapping[str, tuple[str, ...]]:
-        """By their names those with another configuration, and in which sections, as of the last heartbeat."""
+        """The processes with another configuration, by name, with the sections that differ, as of the last heartbeat."""
         ...
 
     async def alive(self) -> tuple[Process, ...]:
-        """All that are alive, the oldest first; none where a store has one process at most."""
+        """All live processes, the oldest first. Empty if a store can have only one process."""
         ...
 
     async def describe(self, configuration: str) -> None:
-        """This process has that configuration from now on: a hash of each section, ``name=hash``."""
+        """Publish the configuration of this process: a hash of each section, ``name=hash``."""
         ...
 
 
 class OnlyThis:
-    """Implements `Processes` where there is no other."""
+    """Implements `Processes` for a store with a single process."""
 
     differing: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
@@ -55,7 +56,7 @@ class OnlyThis:
 
 
 def differences(one: str, other: str) -> tuple[str, ...]:
-    """The sections in which two configurations differ; none where nothing is known of one of them."""
+    """The sections in which two configurations differ; empty if nothing is known of one of them."""
     if not one or not other:
         return ()
     sections, others = (dict(part.partition("=")[::2] for part in text.split()) for text in (one, other))
@@ -63,12 +64,12 @@ def differences(one: str, other: str) -> tuple[str, ...]:
 
 
 def told(differing: Mapping[str, tuple[str, ...]]) -> str:
-    """Who differs and in which sections, in a line."""
+    """Which processes differ and in which sections, in one line."""
     return ", ".join(f"{name} ({' '.join(f'[{one}]' for one in sections)})" for name, sections in differing.items())
 
 
 def skewed(skew: timedelta) -> str:
-    """That the clock of this machine is wrong, or the database's, in a line."""
+    """A line that says that the clock of this machine or of the database is wrong."""
     side = "ahead of" if skew > timedelta() else "behind"
     return (
         f"this machine's clock is {abs(skew.total_seconds()):.0f} s {side} the database server's, whose time counts for codes;"

@@ -1,6 +1,6 @@
-"""Queues as every database keeps them: what of one a decision needs, and what is known of what was written. Nothing is decided here.
+"""Queues in every database: what a decision needs of a queue, and what is known of what was written. Nothing is decided here.
 
-A long queue is not read whole: its head, and what the occurrence needs (`mailbridge.core.queue.Queue`).
+A long queue is not read completely, only its head and what the occurrence needs (`mailbridge.core.queue.Queue`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from mailbridge.store.rows import span
 log = logging.getLogger("mailbridge.store")
 
 WINDOW = 4
-"""Deliveries from the head of a queue on that are looked at together."""
+"""Deliveries that are read together from the head of a queue."""
 
 AT_ONCE = 1_000
-"""Deliveries that are ended by one pass over the queues because their time is over."""
+"""Deliveries that one pass over the queues ends because they are past their deadline."""
 
 KNOWN_FIRST = (Standing.KNOWN, Standing.FIRST_SEEN)
 TOLD = frozenset(Event) - {Event.CLAIMED, Event.RELEASED}
@@ -34,32 +34,33 @@ TOLD = frozenset(Event) - {Event.CLAIMED, Event.RELEASED}
 
 
 def received_by(clock: SteadyClock, arrival: Arrival, now: int) -> int:
-    """When a mail was received, in steady time as it is now (microseconds), and not in the future.
+    """When a mail was received, in the present steady time (microseconds), and never in the future.
 
-    Steady time is put right while nothing waits to be pushed, which a mail that is still being read does not show: by what it was
-    received at it would be days old then, and expired before it was stored.
+    Steady time is corrected while nothing waits to be pushed, but a mail that is still being read is not visible then. By its old
+    time of receipt it could be days old, and would expire before it is stored.
     """
     shift = 0 if arrival.time_base is None else clock.base - arrival.time_base
     return min(to_micros(arrival.envelope.received_at) + shift, now)
 
 
 class Need(Enum):
-    """Deliveries beside the head of a queue; the values of each begin with the target and the line."""
+    """Deliveries in addition to the head of a queue. The values of each query begin with the target and the line (the folded
+    identifier)."""
 
     WAITING_OF_SENDER = auto()
-    """Those that wait of a sender and run."""
+    """Waiting ones of a sender and run."""
     STRANGE = auto()
-    """Strangers' that wait."""
+    """Waiting ones of strangers."""
     KNOWN = auto()
-    """The newest of a known sender that lives."""
+    """The newest live one of a known sender."""
     LAST_RECEIVED = auto()
-    """The one of a sender that was received last, between two moments, and is as sure."""
+    """The last received one of a sender between two moments, that is as certain."""
     WRITTEN_BY_SENDER = auto()
-    """One of a sender that was written after a moment, and is as sure."""
+    """One of a sender that was written after a moment, and is as certain."""
     WRITTEN_BY_DOMAIN = auto()
-    """One of a proven domain that was."""
+    """The same for a proven domain."""
     OVER = auto()
-    """Those that wait and whose deadline is over."""
+    """Waiting ones that are past their deadline."""
     ONE = auto()
     """One by its number."""
     UNDONE = auto()
@@ -67,12 +68,12 @@ class Need(Enum):
 
 
 AMONG_UNFINISHED = frozenset({Need.WAITING_OF_SENDER, Need.STRANGE, Need.OVER})
-"""Those that wait are all in the head of a queue that is not longer than `WINDOW`."""
+"""Needs of waiting deliveries. If a queue is not longer than `WINDOW`, its head has them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What was written of a queue: every change in its order, the claim that was made, and why what arrived is held."""
+    """What was written of a queue: every change in order, the claim that was made, and why what arrived is held."""
 
     changes: tuple[Change, ...] = ()
     claim: Claim | None = None
@@ -80,12 +81,12 @@ class Written:
 
     @property
     def claims(self) -> tuple[Claim, ...]:
-        """The claim as a tuple of none or one."""
+        """The claim as a tuple, or an empty tuple."""
         return () if self.claim is None else (self.claim,)
 
 
 def needed(target: str, line: str, occurrence: Occurrence, at: datetime) -> list[tuple[Need, tuple[Any, ...]]]:
-    """What else of a queue the decision needs, beside its head."""
+    """What else the decision needs of a queue, besides its head."""
     match occurrence:
         case Arrived(draft=draft, received_at=received_at):
             sender = draft.sender.lower()
@@ -120,7 +121,7 @@ def needed(target: str, line: str, occurrence: Occurrence, at: datetime) -> list
 
 
 def log_ended(changes: Sequence[Change], *, but: int | None = None) -> None:
-    """Tell of deliveries that came to an end without an attempt; ``but``: the one whose attempt is told of elsewhere."""
+    """Log deliveries that ended without an attempt. ``but`` is the delivery whose attempt is logged elsewhere."""
     for change in changes:
         row = change.row
         if row.final_at is not None and row.id != but:

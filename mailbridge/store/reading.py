@@ -1,6 +1,6 @@
-"""What somebody who waits may have out of a store: the codes of mails, and authenticator secrets.
+"""What a waiting client can get from a store: the codes of mails, and authenticator secrets.
 
-Everything raises StoreUnavailable and nothing else, as the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ ANYTHING: tuple[Kind, ...] = ("code", "link")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Code:
-    """A code or link that somebody may have. Times are aware UTC; ``expires_at`` is when its mail or rule says it is over.
+    """A code or link that a client may have. Times are aware UTC. ``expires_at`` is when it expires by its mail or rule.
 
-    ``workflow_run_id``, ``workflow_id`` or ``task_id`` is set where the recipient address bound it to one: nobody else gets it.
+    ``workflow_run_id``, ``workflow_id`` or ``task_id`` is set if the recipient address bound the code to one. Then nobody else
+    gets it.
     """
 
     mail_id: int
@@ -41,7 +42,7 @@ class Code:
 
     @property
     def what(self) -> str:
-        """What it is, in records of what was given."""
+        """Its name in the records of what was given."""
         return f"mail {self.mail_id}"
 
     @property
@@ -52,11 +53,11 @@ class Code:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which code is asked for. ``since`` (aware UTC, included) is the oldest receipt that will do; None: any that lives.
+    """Which code is wanted. ``since`` (aware UTC, included) is the earliest allowed receipt; None: any live code.
 
-    ``sender`` is an address, a domain (its subdomains too) or a pattern with ``*``. A code that is bound to a run is only given to
-    who names that run in ``runs``. A stranger's that is held is only given to who asks for it by name: its proven domain is one of
-    ``sites``, or its proven sender is the one asked for, or one of those ``expected`` before.
+    ``sender`` is an address, a domain (including its subdomains) or a pattern with ``*``. A code that is bound to a run is given
+    only to a client that names that run in ``runs``. A stranger's code that is held is given only to a client that asks for it by
+    name: its proven domain is one of ``sites``, or its proven sender is ``sender`` or one of ``expected``.
     """
 
     identifier: str
@@ -68,7 +69,7 @@ class Wanted:
     sites: tuple[str, ...] = ()
 
     def is_from(self, sender: str) -> bool:
-        """Whether a mail's sender is the one asked for."""
+        """Whether a mail's sender is the wanted one."""
         return not self.sender or is_of(sender, self.sender)
 
     @property
@@ -77,13 +78,13 @@ class Wanted:
         return bool(self.sender or self.expected or self.sites)
 
     def names(self, sender: str, domain: str) -> bool:
-        """Whether this sender is asked for by name; ``domain`` is his proven one, and "" is nobody's."""
+        """Whether this sender is asked for by name. ``domain`` is the sender's proven domain; "" means that none is proven."""
         named = [one for one in (self.sender, *self.expected) if one and not _is_anybody(one)]
         return domain != "" and (domain in self.sites or any(is_of(sender, one) for one in named))
 
 
 def is_of(sender: str, wanted: str) -> bool:
-    """Whether a sender is an address, of a domain (its subdomains too), or of a pattern with ``*``."""
+    """Whether a sender is this address, or belongs to this domain (including its subdomains) or pattern with ``*``."""
     wanted, sender = wanted.casefold(), sender.casefold()
     if wanted == sender or fnmatchcase(sender, wanted):
         return True
@@ -93,16 +94,16 @@ def is_of(sender: str, wanted: str) -> bool:
 
 
 def _is_anybody(wanted: str) -> bool:
-    """Whether a pattern names nobody: its domain is left open."""
+    """Whether a pattern names nobody, because its domain is left open."""
     return "*" in wanted.rpartition("@")[2].removeprefix("*.") or "." not in wanted.rpartition("@")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Poll:
-    """One poll of a run. ``run`` names it among the runs of this identifier; ``runs`` are the ids that its codes may be bound to.
+    """One poll of a run. ``run`` names it among the runs of this identifier. ``runs`` are the ids that its codes may be bound to.
 
-    ``grace``: how long before the run's first poll its mail may have come. ``is_new``: whatever polled under this name before was
-    another run. ``kind`` is what it asks for; ``sites`` are the domains of the run's own pages.
+    ``grace`` is how long before the run's first poll its mail may have come. ``is_new``: earlier polls under this name were of
+    another run. ``kind`` is what it asks for. ``sites`` are the domains of the run's own pages.
     """
 
     identifier: str
@@ -116,7 +117,7 @@ class Poll:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What somebody was given, and when: ``what`` is ``mail N`` or ``totp NAME COUNTER``, never the code."""
+    """What somebody was given, and when. ``what`` is ``mail N`` or ``totp NAME COUNTER``, never the code."""
 
     identifier: str
     way: Way
@@ -130,7 +131,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTotp:
-    """An authenticator under its name, and the identifier that it answers for, if any."""
+    """An authenticator with its name, and the identifier that it answers for, if any."""
 
     name: str
     identifier: str | None
@@ -144,18 +145,18 @@ def literal(identifier: str) -> str:
 
 
 class Codes(Protocol):
-    """Codes for whoever waits."""
+    """Codes for waiting clients."""
 
     async def pull(self, poll: Poll) -> Code | None:
-        """The newest live code that this run may have, and note that it was given; the same again until a newer one comes."""
+        """The newest live code that this run may have; it is recorded as given. The same code again until a newer one comes."""
         ...
 
     async def newest(self, wanted: Wanted) -> Code | None:
-        """The newest live code that is wanted and that nobody has consumed. Whoever gives it away says so by `note`."""
+        """The newest live code that is wanted and not consumed. A caller that gives it away must report that with `note`."""
         ...
 
     async def consume(self, wanted: Wanted, *, reader: str) -> Code | None:
-        """As `newest`, and nobody gets it afterwards; two never consume one."""
+        """Like `newest`, but nobody else gets the code afterwards. No code is consumed twice."""
         ...
 
     async def live(self, *, identifiers: Sequence[str], since: datetime | None = None, limit: int = 100) -> tuple[Code, ...]:
@@ -163,7 +164,7 @@ class Codes(Protocol):
         ...
 
     async def note(self, identifier: str, *, way: Way, reader: str, what: str, is_consumed: bool) -> bool:
-        """Note that ``what`` (see `Given`) was given. False: it was consumed before, and must not be given."""
+        """Record that ``what`` (see `Given`) was given. False: it was consumed before, and must not be given."""
         ...
 
     async def given(self, *, limit: int = 100) -> tuple[Given, ...]:
@@ -175,7 +176,7 @@ class Vault(Protocol):
     """Authenticator secrets."""
 
     async def add_totp(self, name: str, authenticator: Authenticator, *, identifier: str | None) -> bool:
-        """Keep a secret, encrypted. False: the name is taken, or another secret answers for the identifier."""
+        """Store a secret, encrypted. False: the name is taken, or another secret answers for the identifier."""
         ...
 
     async def totps(self) -> tuple[StoredTotp, ...]:
@@ -191,9 +192,10 @@ class Vault(Protocol):
         ...
 
     async def bind_totp(self, name: str, identifier: str | None) -> bool:
-        """Let a secret answer for another identifier, or for none. False as for `add_totp`, or if there is none of that name."""
+        """Let a secret answer for another identifier, or for none. False as for `add_totp`, or if there is none with that
+        name."""
         ...
 
     async def remove_totp(self, name: str) -> bool:
-        """Erase a secret; False if there is none of that name."""
+        """Erase a secret. False if there is none with that name."""
         ...

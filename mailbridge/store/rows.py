@@ -1,4 +1,4 @@
-"""Rows and our types: mails, deliveries and lines of the journal read back out of their columns."""
+"""Converts rows to our types: mails, deliveries and lines of the journal from their columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAIL = "mail.id, uid, received_at, ingress, verdict, rule, size, facts, private,
 
 
 def read_private(number: int, uid: bytes | None, sealed: bytes | None, cipher: Cipher) -> Private:
-    """What may show the code of a mail; empty where that is erased or cannot be decrypted."""
+    """The part of a mail that may show the code; empty if it is erased or cannot be decrypted."""
     opened = None if sealed is None else cipher.open(sealed, place("mail", uid, number))
     return Private(subject="", rejected=()) if opened is None else msgspec.msgpack.decode(opened, type=Private)
 
@@ -101,7 +101,7 @@ def read_delivery(row: Any) -> Delivery:
 
 
 def read_happened(row: Any) -> Happened:
-    """What a line of the journal counts as."""
+    """What statistics count for a line of the journal."""
     number, mail_id, at, event, verdict, is_held, rule, received_at = row
     return Happened(
         id=number,
@@ -133,24 +133,24 @@ def read_line(row: Any) -> JournalLine:
 
 
 def open_content(number: int, uid: bytes | None, sealed: bytes | None, cipher: Cipher) -> Secret | None:
-    """A code; None where it is erased or cannot be decrypted."""
+    """A code; None if it is erased or cannot be decrypted."""
     content = None if sealed is None else cipher.open(sealed, place("delivery", uid, number))
     return None if content is None else Secret(content.decode())
 
 
 def with_content(delivery: Delivery, uid: bytes | None, sealed: bytes | None, cipher: Cipher) -> Delivery | None:
-    """The delivery with its code; None where that is erased or cannot be decrypted."""
+    """The delivery with its code; None if the code is erased or cannot be decrypted."""
     content = open_content(delivery.id, uid, sealed, cipher)
     return None if content is None else replace(delivery, draft=replace(delivery.draft, content=content))
 
 
 def moment(micros: int | None) -> datetime | None:
-    """A time that may not be set."""
+    """A time from microseconds; None stays None."""
     return None if micros is None else from_micros(micros)
 
 
 def micros(at: datetime | None) -> int | None:
-    """The same, the other way."""
+    """Microseconds from a time; None stays None."""
     return None if at is None else to_micros(at)
 
 
@@ -160,7 +160,7 @@ def span(duration: timedelta) -> int:
 
 
 def storable(value: Any) -> Any:
-    """A text that PostgreSQL can keep: NUL and lone surrogates, which come in mails, it cannot."""
+    """The value without what PostgreSQL cannot store in a text: NUL and lone surrogates, which mails contain."""
     if isinstance(value, str) and not value.isascii():
         value = value.encode("utf-8", "replace").decode()
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) and "\0" in value else value

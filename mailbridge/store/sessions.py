@@ -1,6 +1,6 @@
-"""Who is logged in to the page, and the links that were made to log in with; of neither is the secret kept, only its hash.
+"""Logins to the page, and login links. Only the hash of each secret is stored.
 
-Everything raises StoreUnavailable and nothing else, as the rest of the contract.
+Everything raises only StoreUnavailable, as does the rest of the contract.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LoginWay = Literal["link", "password"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One login. ``created_at`` is the login itself, ``seen_at`` about when it was last used; it ends at ``expires_at``."""
+    """One login. ``created_at`` is the time of the login, ``seen_at`` about when it was last used. It ends at ``expires_at``."""
 
     id: int
     name: str
@@ -28,26 +28,26 @@ class Session:
 
 
 class Sessions(Protocol):
-    """Sessions and invitations by a hash (32 octets). What is over its time is as good as not there."""
+    """Sessions and invitations by a hash (32 octets). Expired ones count as missing."""
 
     async def invite(self, digest: bytes, *, name: str, role: PageRole, until: datetime) -> None:
-        """Keep a login link until it is used."""
+        """Store a login link until it is used."""
         ...
 
     async def redeem(self, digest: bytes) -> tuple[str, PageRole] | None:
-        """Use a login link: its name and role. A link is used once, whoever asks at the same time; None for every other."""
+        """Use a login link: its name and role. A link works once, even if two ask at the same time. None if it is not valid."""
         ...
 
     async def begin(self, digest: bytes, *, name: str, role: PageRole, way: LoginWay, until: datetime) -> Session:
-        """Keep a new session."""
+        """Store a new session."""
         ...
 
     async def find(self, digest: bytes) -> Session | None:
-        """The session of a cookie."""
+        """The session of a cookie. None if there is none."""
         ...
 
     async def extend(self, number: int, until: datetime) -> None:
-        """It was used now, and ends at ``until``. Nothing happens where it has ended."""
+        """Note that a session was used now, and ends at ``until``. Does nothing if it has ended."""
         ...
 
     async def sessions(self) -> tuple[Session, ...]:
@@ -55,13 +55,14 @@ class Sessions(Protocol):
         ...
 
     async def end(self, number: int) -> bool:
-        """End a session at once. False where there is none such."""
+        """End a session at once. False if there is none."""
         ...
 
     async def set_password(self, phc: str | None) -> None:
-        """Keep what a password is checked against (a PHC string), or nothing. Every session that a password began ends."""
+        """Store the value that a password is checked against (a PHC string), or remove it. Every session that began with a
+        password ends."""
         ...
 
     async def password(self) -> str | None:
-        """What a password is checked against; None where there is none."""
+        """The value that a password is checked against; None if there is none."""
         ...

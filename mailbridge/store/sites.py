@@ -1,7 +1,7 @@
-"""Which domains an identifier has to do with: the sites of Skyvern's credentials, and who has proven to write to it.
+"""Which domains belong to an identifier: the sites of Skyvern's credentials, and the domains with proven mails to it.
 
-Everything raises StoreUnavailable and nothing else, as the rest of the contract. Identifiers are compared without regard to case,
-and given folded; domains are registrable ones.
+Everything raises only StoreUnavailable, as does the rest of the contract. Identifiers are compared without regard to case, and
+returned folded. Domains are registrable ones.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Mapping
 from typing import Protocol
 
 Domains = Mapping[str, frozenset[str]]
-"""By identifier, folded."""
+"""Domains by identifier, folded."""
 
 
 class Sites(Protocol):
-    """Few rows, read whole at a start."""
+    """Few rows, which are read completely at a start."""
 
     async def learned(self) -> Domains:
-        """The sites that Skyvern has named, as it was last heard."""
+        """The sites that Skyvern named when it was last asked."""
         ...
 
     async def learn(self, sites: Domains) -> None:
-        """Keep these in the place of all that were known."""
+        """Replace all known sites with these."""
         ...
 
     async def proven(self) -> Domains:
-        """The domains whose proof was seen for an identifier, while that is remembered. `Store.put` adds to them."""
+        """The domains that were proven for an identifier, while they are remembered. `Store.put` adds to them."""
         ...

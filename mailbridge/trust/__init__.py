@@ -1,4 +1,4 @@
-"""What proves that a mail is what it says: signatures, chains, senders; each proof also says whom it was for."""
+"""Proofs of who wrote a mail: signatures, seals, forwarders and mailbox servers. Each proof also says for whom the mail was."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ By = Literal["dkim", "arc", "forwarder", "authres"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:
-    """A proof holds.
+    """A proof that holds.
 
-    ``detail`` is one phrase without a value of the mail but domains. ``named`` are the mailboxes (`canonical`) that the mail was
-    for, as far as somebody said so who knows: the author, in a header that his own signature covers, or the server that
-    delivered it, in a line that only it can have written. The author is among them, who may forward by hand what was his.
-    ``written`` are those of the author's To and Cc, "" among them for one that cannot be read; ``sure`` are those that are named
-    alone: by who delivered it, and the author himself. ``is_to_signed``: a To or Cc of the mail is the author's own word, whomever it
-    names. ``is_form_signed``: the proof covers the headers that say how the body is to be read; where it does not, somebody may have
-    changed them on the way. ``signed`` are the headers that the author's signature covers (small letters), where the proof is one, and
-    ``signers`` who signed; ``dated_at`` is when the mail was written by a word of the proof: its signed Date, or when a server that is
-    trusted took it in; ``signed_at`` is the latest moment of which the proof says that the author had written it by then, None where it says
-    none. ``warning`` is for the operator, ``""`` where there is none.
+    ``detail`` is one phrase. It contains no value of the mail except domains.
+
+    ``named`` are the mailboxes (`canonical`) that the mail was for. Two sources count: a header that the author's own signature
+    covers, and a line that only the delivering server can have written. The author's own mailbox is always among them, because
+    authors forward their own mail by hand. ``written`` are the mailboxes in the author's To and Cc; "" stands for one that cannot
+    be read. ``sure`` are the mailboxes that the delivering server names, and the author's own.
+
+    ``is_to_signed``: a To or Cc of the mail is the author's own word, whomever it names. ``is_form_signed``: the proof covers the
+    headers that say how to read the body; if it does not, somebody may have changed them on the way. ``signed`` are the headers
+    (lower case) that the author's signature covers, if the proof is a signature. ``signers`` are the domains that signed.
+
+    ``dated_at`` is when the mail was written, according to the proof: its signed Date, or the time at which a trusted server took
+    it in. ``signed_at`` is the latest time by which the proof says the mail was written; None if it says none. ``warning`` is for
+    the operator; ``""`` if there is none.
     """
 
     by: By
@@ -47,8 +51,8 @@ class Proven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unproven:
-    """A proof does not hold, and why, in one phrase without a value of the mail but domains. ``is_broken``: what was signed is not
-    what came, octet for octet."""
+    """A proof that does not hold. ``why`` is the reason in one phrase, with no value of the mail except domains. ``is_broken``:
+    the mail that came is not, octet for octet, the mail that was signed."""
 
     by: By
     why: str

@@ -1,10 +1,11 @@
-"""A forwarder's seal (RFC 8617): a listed forwarder says that the mail was the author's when it came.
+"""ARC seals of forwarders (RFC 8617): a listed forwarder says that the mail was the author's when the forwarder received it.
 
-Anybody can seal, so a valid chain alone says nothing: every seal of it must be a listed forwarder's, the first of them must have
-seen DMARC pass for this From, and a seal that names its destination (Google's ``darn=``) must name ours.
+Anybody can seal, so a valid chain alone proves nothing. Every seal must be of a listed forwarder, and the first seal must say
+that DMARC passed for this From. A seal that names its destination (Google's ``darn=``) must name ours.
 
-A seal covers whatever the mail held when it came, so it says nothing about whom the mail was for: that is said by the author,
-where his signature still holds, or by the forwarder, in a line or an envelope that only it writes (`mailbridge.trust.stamps`).
+A seal covers whatever the mail contained on arrival, so it does not say for whom the mail was. The author says that, if the
+author's signature still holds. Otherwise the forwarder says it, in a line or an envelope that only it writes
+(`mailbridge.trust.stamps`).
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from mailbridge.trust.dns import DnsUnavailable, Resolver
 from mailbridge.trust.raw import MISSED, RECIPIENTS, RawMail, hosts_of, tags
 
 MAX_SETS = 6
-"""Hops that are followed; each costs two verifications."""
+"""The largest number of hops that are checked. Each costs two verifications."""
 
 STAMPING = "google.com"
 """The forwarder whose layout is known well enough to tell its own lines from others' (`mailbridge.trust.stamps`)."""
 
 DMARC = re.compile(r"(?i)(?:^|[;\s])dmarc\s*=\s*([a-z]+)")
 HEADER_FROM = re.compile(r"(?i)(?<![^\s;])header\.from\s*=\s*([a-z0-9.-]{1,253})(?![^\s;])")
-"""The whole value: of ``acme.example_x.evil.example`` the beginning is somebody else's domain."""
+"""Matches the whole value. Of ``acme.example_x.evil.example`` the beginning is somebody else's domain."""
 
 DKIM_PASS = re.compile(r"(?i)^\s*dkim\s*=\s*pass\b")
 SIGNER = re.compile(
@@ -56,10 +57,10 @@ async def check(
     mail_from: str = "",
     peer: str = "",
 ) -> Finding:
-    """Whether a chain of listed forwarders vouches for the mail. ``rcpt`` is our recipient, ``mail_from`` and ``peer`` are the
-    envelope's sender and the address of the server that sends it, as far as they are known.
+    """Whether a chain of listed forwarders vouches for the mail.
 
-    Total but for DNS.
+    ``rcpt`` is our recipient. ``mail_from`` and ``peer`` are the envelope's sender and the address of the sending server, as far
+    as known. Every input gives a Finding, except when DNS fails.
 
     Raises:
         DnsUnavailable: a chain that would count could not be checked.
@@ -108,10 +109,13 @@ async def check(
 
 
 async def _is_of_nobody(mail: RawMail, results: str, sender: str, dns: Resolver) -> bool:
-    """Whether DMARC has passed, or leaves what is not signed to be the author's, by SPF alone, from a server that is not his alone.
+    """Whether the mail is the author's by SPF alone, and SPF passed for a server that the author shares with others.
+
+    SPF stands alone if no signature of the author passed, or if one of the author's signatures leaves parts of the mail
+    uncovered.
 
     Raises:
-        DnsUnavailable: it is not known.
+        DnsUnavailable: a sender policy could not be looked up.
     """
     domain = sender.rpartition("@")[2].lower()
     found = bare(results).split(";")
@@ -122,10 +126,10 @@ async def _is_of_nobody(mail: RawMail, results: str, sender: str, dns: Resolver)
 
 
 async def is_by_shared_server(results: str, domain: str, dns: Resolver) -> bool:
-    """Whether results speak of a server that the author's domain shares with others (`servers.is_shared`).
+    """Whether the server in these results is one that the author's domain shares with others (`servers.is_shared`).
 
     Raises:
-        DnsUnavailable: it is not known.
+        DnsUnavailable: a sender policy could not be looked up.
     """
     found = [one.lower() for result in bare(results).split(";") if SPF.match(result) for one in ENVELOPE.findall(result)]
     return await servers.is_shared(next(iter(found), domain), servers.address_in(results), dns)
@@ -142,10 +146,10 @@ def is_signed_by(results: Iterable[str], domain: str) -> bool:
 
 
 async def _written(mail: RawMail, sender: str, *, is_needed: bool, dns: Resolver, now: datetime) -> frozenset[str]:
-    """Whom the author has signed that the mail is for; nobody where that cannot be looked up now and is not needed.
+    """The recipients that the author has signed. Empty if DNS does not answer and the recipients are not needed.
 
     Raises:
-        DnsUnavailable: it is needed.
+        DnsUnavailable: DNS does not answer and the recipients are needed.
     """
     try:
         return await dkim.signed_recipients(mail, sender=sender, dns=dns, now=now)
@@ -156,10 +160,10 @@ async def _written(mail: RawMail, sender: str, *, is_needed: bool, dns: Resolver
 
 
 async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: str, peer: str, dns: Resolver) -> frozenset[str]:
-    """The account that the forwarder says it delivered to, by a stamp or an envelope that is its own.
+    """The account that the forwarder says it delivered to, in a stamp or an envelope of its own.
 
-    Where a line stands is not sealed. So its place counts only where nobody can have moved it: in a mail that was sealed for us
-    (``darn=``), which nobody else has got, or that comes from the forwarder's own server.
+    A seal does not cover the position of a line. So the position counts only if nobody can have moved the line: in a mail that
+    was sealed for us (``darn=``), because nobody else received it, or in a mail that comes from the forwarder's own server.
     """
     newest, count = chain[-1][1], len(chain)
     if newest["d"].lower() != STAMPING:
@@ -170,7 +174,7 @@ async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: s
         return stamps.account_of(lines)
     is_routed = is_ours and count > 1 and not stamps.account_of(lines)
     if is_routed and chain[-2][1]["d"].lower() == STAMPING and not chain[-2][1].get("darn"):
-        # Routing writes no Delivered-To. A set that names a destination was not made when the mail came in.
+        # Routing writes no Delivered-To. A set with a destination was not made when the mail came in.
         taken_in = stamps.taken_in_for(mail, count)
         if taken_in:
             return taken_in
@@ -186,7 +190,8 @@ async def _delivered(mail: RawMail, chain: list[Hop], *, rcpt: str, mail_from: s
 
 
 def _is_form_signed(mail: RawMail, sender: str, covered: tuple[str, ...]) -> bool:
-    """Whether the headers that say how the body is read are the author's: covered by each signature of his, and by the seal."""
+    """Whether the headers that say how to read the body are the author's: every signature of the author and the seal cover
+    them."""
     of_author = dkim.aligned(mail, sender)
     return bool(of_author) and all({*dkim.FORM} <= {*one} for one in (covered, *(signature.covered for signature in of_author)))
 
@@ -196,7 +201,7 @@ Hop = tuple[Mapping[str, str], Mapping[str, str], str]
 
 
 def sets(mail: RawMail) -> list[Hop] | str:
-    """The sets in order from the first, or why they are no chain."""
+    """The sets in order from the first, or why they are not a chain."""
     seals, signatures, results = {}, {}, {}
     for header in mail.values("arc-seal"):
         found = tags(header)
@@ -225,7 +230,7 @@ def sets(mail: RawMail) -> list[Hop] | str:
 
 
 def refusal(mail: RawMail, chain: list[Hop], *, sender: str, rcpt: str, forwarders: Collection[str], now: datetime) -> str:
-    """Why the chain could not count even if it were genuine; ``""`` where it could."""
+    """Why the chain could not count even if it were genuine; ``""`` if it could."""
     for number, (seal, signature, _) in enumerate(chain, 1):
         if seal.get("cv") != ("none" if number == 1 else "pass"):
             return f"seal {number} says that the chain before it was broken"
@@ -250,10 +255,12 @@ def refusal(mail: RawMail, chain: list[Hop], *, sender: str, rcpt: str, forwarde
 
 
 def _aged(mail: RawMail, chain: list[Hop], *, sender: str, now: datetime) -> str:
-    """Whether a seal or what the author signed is over, from the future or too old, or leaves his words to anybody.
+    """Why a seal or an author's signature has expired, is from the future, is too old or lets others change the mail; ``""`` if
+    none does.
 
-    A seal of today over a mail of last year says only that somebody sent it again. The time of a hop is that of its seal or of
-    its signature, or else the Date, where the newest covers it. DMARC passes by a signature that lets somebody append to the mail, too.
+    A seal of today over a mail of last year only says that somebody sent the mail again. The time of a hop is the time of its
+    seal or of its signature; without either it is the Date, if the newest seal covers it. DMARC also passes by a signature that
+    lets others append to the mail.
     """
     written = signed_date(hosts_of(chain[-1][1].get("h", "")), mail)
     for seal, signature, _ in chain:
@@ -286,7 +293,8 @@ def is_dmarc_pass(results: str, sender: str) -> bool:
 
 
 def is_from_authors_server(results: list[str], domain: str) -> bool:
-    """Whether results say by SPF that a mail came straight from a server of the author's, for an envelope of his organization."""
+    """Whether results say, by SPF, that the mail came straight from a server of the author, with an envelope of the author's
+    organization."""
     verdicts = [(verdict[1].lower(), result.lower()) for result in results if (verdict := SPF.match(result))]
     named = [result for _, result in verdicts if "smtp.mailfrom" in result]
     return (
@@ -297,7 +305,8 @@ def is_from_authors_server(results: list[str], domain: str) -> bool:
 
 
 def bare(results: str) -> str:
-    """Results without comments and quoted strings, where a sender's own words may stand; ``""`` where they do not come out even."""
+    """Results without comments and quoted strings, because these may contain a sender's own words. ``""`` if they are not
+    balanced."""
     text = results
     for _ in range(MOST_NESTED):
         before = text

@@ -1,4 +1,4 @@
-"""Why a mail has no author that could be proven: what is odd about its From, in words."""
+"""Why a mail has no author that can be proven: what is wrong with its From, in words."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ ODD = {
 
 
 def oddity(defects: Iterable[str]) -> str:
-    """What is odd about the author of a mail without one; ``""`` where nothing is known."""
+    """What is wrong with the From of a mail without an author; ``""`` if nothing is known."""
     found = set(defects)
     return next((text for name, text in ODD.items() if name in found), "")

@@ -1,11 +1,12 @@
-"""What a mailbox's own server found (RFC 8601): the topmost Authentication-Results, if it is one that the operator named.
+"""What a mailbox's own server found (RFC 8601): the topmost Authentication-Results, if the operator has named its server.
 
-Only for mail that is fetched from a mailbox: there the server writes it above everything that the sender wrote. In a mail that is
-sent to us it is the sender's own claim, and means nothing.
+This counts only for mail that is fetched from a mailbox. There the server writes its results above everything that the sender
+wrote. In a mail that is sent to us the header is the sender's own claim and proves nothing.
 
-It says who wrote the mail, never for whom: anybody can send somebody else's genuine mail on to the mailbox, and it stays genuine.
-Whom it was for is said by To and Cc where they are the author's own words: covered by his signature, or come straight from his
-servers. Where he says nothing (a blind copy, or a signature that leaves To out) the server's own stamp of delivery counts.
+The results say who wrote the mail, never for whom. Anybody can send another person's genuine mail on to the mailbox, and it stays
+genuine. To and Cc say for whom the mail was if they are the author's own words: covered by the author's signature, or straight
+from the author's servers. If the author names nobody (a blind copy, or a signature without To), the server's own delivery stamp
+counts.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ from mailbridge.trust.raw import MISSED, RECIPIENTS, RawMail
 from mailbridge.trust.servers import is_customers
 
 NAME = re.compile(r"[ \t]*([!-~]+)(?![^ \t])")
-"""A server's name as every server reads it. What only we read as one (a blank or a letter beyond ASCII) is left by the server that takes
-away results under its own name, and is a sender's."""
+"""A server's name as every server reads it. A server removes foreign results that carry its own name. It does not recognise a
+name that only we would read as its own (with a blank or a non-ASCII letter), so such a header is the sender's."""
 
 DMARC = re.compile(r"(?i)^\s*dmarc\s*=\s*([a-z]+)")
 OF_AUTHOR = frozenset(
     {"from", "to", "cc", "subject", "date", "message-id", "mime-version", "content-type", "dkim-signature", "reply-to", "sender"}
 )
-"""Headers that a server does not write. Where one stands above its results, the server does not put them on top, and what is above
-them may be anybody's."""
+"""Headers that a server does not write. If one stands above a server's results, the server does not put its results on top. Then
+anybody may have written what is above them."""
 
 
 async def find(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime, dns: Resolver) -> Finding:
-    """`check`, where the author's own policy is asked if it matters whether SPF's pass is about a server of his alone.
+    """`check`, with a look at the author's sender policy if it matters whether SPF passed for a server of the author alone.
 
     Raises:
-        DnsUnavailable: it matters, and is not known.
+        DnsUnavailable: it matters, and the policy could not be looked up.
     """
     strict = check(mail, sender=sender, servers=servers, now=now, is_shared=True)
     if isinstance(strict, Proven) and len(strict.written) == 1:
-        return strict  # what else a server of the author's would prove is for whom of several, or of none
+        return strict  # the author's servers would only add for whom of several, or of none, the mail was
     loose = check(mail, sender=sender, servers=servers, now=now)
     if loose == strict:
         return strict
@@ -56,8 +57,9 @@ async def find(mail: RawMail, *, sender: str, servers: Collection[str], now: dat
 
 
 def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime, is_shared: bool = False) -> Finding:
-    """Whether the mailbox's server found the mail genuine. ``servers`` are the authserv-ids that are named. ``is_shared``: what it says of
-    SPF may be about a server from which others send as well, and so counts for nothing. Total."""
+    """Whether the mailbox's server found the mail genuine. ``servers`` are the authserv-ids that the operator named.
+    ``is_shared``: others may send from the server for which SPF passed, so its SPF results do not count. Any mail gives a
+    Finding."""
     if not sender:
         return Unproven(by="authres", why="the mail has not exactly one From address")
     if mail.doubt or mail.is_missed:
@@ -110,7 +112,8 @@ def check(mail: RawMail, *, sender: str, servers: Collection[str], now: datetime
 
 
 def _found(results: Sequence[str], domain: str, *, is_signature_needed: bool) -> str:
-    """What the server found that counts, or ``""``. ``is_signature_needed``: dmarc=pass alone does not, since SPF may be all of it."""
+    """What the server found that counts, or ``""``. ``is_signature_needed``: dmarc=pass alone does not count, since SPF may be
+    its only reason."""
     is_dmarc_enough = not is_signature_needed or is_signed_by(results, domain)
     for result in results:
         verdict = DMARC.match(result)
@@ -124,9 +127,10 @@ def _found(results: Sequence[str], domain: str, *, is_signature_needed: bool) ->
 
 
 def _written(mail: RawMail, signed: list[dkim.Signature], *, is_direct: bool) -> frozenset[str]:
-    """Whom the author says that the mail was for, in headers that nobody else can have written.
+    """The mailboxes for which the author wrote the mail, from headers that nobody else can have written.
 
-    Which of several signatures the server found genuine it does not always tell: a header counts if each of them covers it.
+    The server does not always say which of several signatures it found genuine. So a header counts only if every signature covers
+    it.
     """
     if is_direct:
         covered = set(RECIPIENTS)
@@ -136,10 +140,11 @@ def _written(mail: RawMail, signed: list[dkim.Signature], *, is_direct: bool) ->
 
 
 def _is_direct(results: list[str], *, is_signed: bool, domain: str) -> bool:
-    """Whether the mail came to the mailbox's server straight from one of the author's, so that every line of it is his.
+    """Whether the mailbox's server got the mail straight from a server of the author, so that every line of the mail is the
+    author's.
 
-    The server says so by SPF for an envelope of the author's organization. Where the mail holds no signature of his, DMARC can
-    have passed by nothing else.
+    The server says so by SPF for an envelope of the author's organization. If the mail has no signature of the author, DMARC can
+    only have passed by SPF.
     """
     if is_from_authors_server(results, domain):
         return True
@@ -150,7 +155,7 @@ def _is_direct(results: list[str], *, is_signed: bool, domain: str) -> bool:
 
 
 def stamped_accounts(mail: RawMail) -> frozenset[str]:
-    """The mailboxes in the stamps that stand above the server's results, and above every line that a server does not write."""
+    """The mailboxes in the delivery stamps above the server's results and above every line that a server does not write."""
     lines: list[stamps.Line] = []
     for name, value in mail.headers:
         if name == "authentication-results":

@@ -1,4 +1,4 @@
-"""The moment in a Date header, read strictly (RFC 5322 3.3): what has two readings, or no zone, is no moment."""
+"""The time in a Date header, read strictly (RFC 5322 3.3): an ambiguous value, or one without a zone, gives None."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ZONES = {
     "pst": -8,
     "pdt": -7,
 }
-"""Zones by name in hours: those of RFC 5322 4.3, and UTC, which mailers write too. Any other name means nothing."""
+"""Zones by name, in hours: those of RFC 5322 4.3, and UTC, which mailers also write. Other names are not read."""
 
 DATE = re.compile(
     r"(?i)(?:(?:mon|tue|wed|thu|fri|sat|sun)\s*,\s*)?(\d{1,2})\s+([a-z]{3})\s+(\d{4})\s+(\d{2}):(\d{2})(?::(\d{2}))?\s+"
@@ -29,7 +29,7 @@ DATE = re.compile(
 
 @lru_cache(maxsize=256)
 def moment(value: str) -> datetime | None:
-    """The moment, aware, or None where the value is no date-time of RFC 5322 with a zone. Total."""
+    """The time, aware, in UTC. None if the value is not a date-time of RFC 5322 with a zone. Never raises."""
     found = DATE.fullmatch(value.strip()) if len(value) <= 200 and value.isascii() else None
     if found is None:
         return None
@@ -50,5 +50,5 @@ def moment(value: str) -> datetime | None:
 
 
 def stamped(received: Sequence[str]) -> datetime | None:
-    """When the topmost of the Received lines says that its server took the mail in (RFC 5321 4.4); None where it does not say."""
+    """When the server of the topmost Received line says it took the mail in (RFC 5321 4.4). None if it does not say."""
     return moment(received[0].rpartition(";")[2]) if received and ";" in received[0] else None

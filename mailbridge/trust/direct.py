@@ -1,7 +1,9 @@
-"""Whom a mail was for where the author's signed To says nothing: he says it by handing the mail to us himself, or a mailbox's server by its stamp.
+"""For whom a mail was if the author's signed To does not say: by a direct delivery from the author, or by a mailbox server's
+stamp.
 
-A To that no signature covers is anybody's word: whoever got a code of his own could send it on with another To. What he cannot do is
-send it from one of the author's own servers; from one that the author shares with others he can (`mailbridge.trust.servers`).
+Anybody can write a To that no signature covers: an attacker can get a code for their own account and send it on with another To.
+The attacker cannot send it from a server that only the author uses. From a server that the author shares with others the attacker
+can (`mailbridge.trust.servers`).
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ DELIVERED = ("delivered-to", "x-original-to", "x-delivered-to", "envelope-to")
 
 
 async def with_recipients(proof: Proven, mail: RawMail, envelope: Envelope, *, sender: str, dns: Resolver) -> Proven:
-    """A proof with the mailboxes that are named beside the author's signature; the same where a signed To or Cc names somebody.
+    """The proof, with the mailboxes that are known from outside the author's signature. Unchanged if a signed To or Cc names
+    somebody.
 
     Raises:
         DnsUnavailable: the author's sender policy could not be looked up.
@@ -37,9 +40,10 @@ async def with_recipients(proof: Proven, mail: RawMail, envelope: Envelope, *, s
 
 
 def _stamped(mail: RawMail, envelope: Envelope) -> frozenset[str]:
-    """The mailbox that a mail was fetched from, where its server has stamped that, and neither To nor Cc names anybody else.
+    """The mailbox from which a mail was fetched, if its server has stamped that and neither To nor Cc names anybody else.
 
-    What stands above the topmost trace is the server's own: whoever brings it a mail gets a trace above all that he wrote.
+    The lines above the topmost Received line are the server's own: the server writes a Received line above all that the sender
+    wrote.
     """
     boxes = frozenset(map(canonical, envelope.rcpt_to))
     names = [name for name, _ in mail.headers]
@@ -51,9 +55,10 @@ def _stamped(mail: RawMail, envelope: Envelope) -> frozenset[str]:
 
 
 async def _is_from_author(envelope: Envelope, sender: str, dns: Resolver) -> bool:
-    """Whether the server that sends the mail to us is one of the author's, and nobody else's: SPF for an envelope of his organization.
+    """Whether the server that sends us the mail is the author's alone, by SPF for an envelope of the author's organization.
 
-    Google's servers, for one, send on what any of its customers routes, envelope and all, and many a domain lists them as its own.
+    Others can send from shared servers. Google's, for example, also send what customers route through them, with the original
+    envelope, and many domains list Google's servers as their own.
     """
     address = spf.address_of(envelope.peer)
     domain = split(envelope.mail_from)[1].lower()

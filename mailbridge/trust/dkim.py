@@ -1,8 +1,8 @@
 """The author's own signature (RFC 6376, RFC 8463): a domain of the From's organization vouches for what the mail shows.
 
-Which signature may count is decided here, since a verifier takes any: one whose ``d=`` is From's domain, one of the same
-organization (DMARC's relaxed alignment, either way), or one that is listed for it; over the whole
-body, over From and Subject, neither expired nor old, by a key that is strong enough.
+A verifier accepts any signature, so this module decides which one may count. Its ``d=`` must be the From's domain, a domain of
+the same organization (DMARC's relaxed alignment, in both directions), or a domain that is listed for it. It must cover the whole
+body, From and Subject, be neither expired nor old, and use a key that is strong enough.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from mailbridge.trust.raw import RECIPIENTS, RawMail, hosts_of, tags
 from mailbridge.trust.suffixes import registrable
 
 MAX_SIGNATURES = 3
-"""Signatures of the From's domain that are tried; others cost nothing, since they could not count."""
+"""The largest number of the From's domain's signatures that are tried. Others cost nothing, because they could not count."""
 
 ALGORITHMS = ("rsa-sha256", "ed25519-sha256")
 SKEW = timedelta(minutes=5)
 OLDEST = timedelta(days=1)
-"""A code that was signed longer ago is none any more: somebody sends an old mail again."""
+"""A code whose signature is older than this is no longer valid: somebody sends an old mail again."""
 
 LONGEST_TIME = 11
-"""Digits of a moment in seconds since 1970 that is one of a calendar's."""
+"""The largest number of digits in a time (seconds since 1970) that a calendar can still show."""
 
 LARGE = 65_536
-"""Octets from which verifying takes over 1 ms (measured), and so goes to a thread."""
+"""Octets. Verifying a larger mail takes over 1 ms (measured), so it runs in a thread."""
 
 BOUND = ("otp-token", "one-time-code", "date")
-"""Headers that say the code and its site, and when it was written."""
+"""Headers that contain the code and its site, and the time of writing."""
 
 FORM = ("content-type", "content-transfer-encoding")
-"""Headers that say how the body is read. MIME-Version changes nothing for us, and Content-Disposition can only hide a body."""
+"""Headers that say how to read the body. MIME-Version changes nothing for us, and Content-Disposition can only hide a body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """A signature as it stands in the mail, whether it is genuine or not: at which place, its tags, and the headers it lists."""
+    """A signature as it is in the mail, genuine or not: its position, its tags, and the headers that it lists."""
 
     index: int
     tags: Mapping[str, str]
@@ -52,7 +52,7 @@ class Signature:
 
     @property
     def domain(self) -> str:
-        """Who is said to have signed."""
+        """The domain that claims to have signed (``d=``)."""
         return self.tags["d"].lower()
 
 
@@ -65,10 +65,10 @@ async def check(
     now: datetime,
     is_exact: bool = False,
 ) -> Finding:
-    """Whether the author's organization has signed the mail. ``sender`` is the one From address; ``signers`` who else may sign for
-    it; ``is_exact``: of his own domains that of the From alone.
+    """Whether the author's organization has signed the mail.
 
-    Total but for DNS: any octets give a Finding.
+    ``sender`` is the one From address. ``signers`` are the other domains that may sign for it. ``is_exact``: of the author's
+    domains only the From's own counts. Every input gives a Finding, except when DNS fails.
 
     Raises:
         DnsUnavailable: a signature that would count could not be checked.
@@ -109,13 +109,14 @@ def signatures(mail: RawMail) -> list[Signature]:
 
 
 def aligned(mail: RawMail, sender: str) -> list[Signature]:
-    """The signatures, genuine or not, that DMARC would count for this author: of his domain, or of its parent, child or sibling."""
+    """The signatures, genuine or not, that DMARC would count for this author: of the author's domain, or its parent, child or
+    sibling."""
     domain = sender.rpartition("@")[2].lower()
     return [one for one in signatures(mail) if is_aligned(one.domain, domain)]
 
 
 def is_aligned(domain: str, author: str) -> bool:
-    """Whether two domains are of one organization, as DMARC has it (RFC 7489 3.1.1, relaxed)."""
+    """Whether two domains belong to one organization in the sense of DMARC (RFC 7489 3.1.1, relaxed)."""
     if domain == author:
         return True
     if domain.split(".")[-2:] != author.split(".")[-2:]:
@@ -125,21 +126,22 @@ def is_aligned(domain: str, author: str) -> bool:
 
 
 def may_sign(domain: str, author: str) -> bool:
-    """Whether what a domain signs is an author's word: `is_aligned`, but of a platform's customers each speaks for itself alone."""
+    """Whether a domain's signature counts as the author's: `is_aligned`, except that a platform's customer signs only for
+    itself."""
     customer = platforms().tenant(domain)
     return is_aligned(domain, author) and (not customer or customer == platforms().tenant(author))
 
 
 def warm_up() -> None:
-    """Load the list of suffixes now: it takes 0.2 s, during which the event loop would serve nobody."""
+    """Load the list of suffixes now. That takes 0.2 s, and would block the event loop later."""
     registrable("acme.example")
 
 
 async def signed_recipients(mail: RawMail, *, sender: str, dns: Resolver, now: datetime) -> frozenset[str]:
-    """The recipients that the author's organization has signed (`RawMail.recipients`), by the signatures of `aligned` that are genuine.
+    """The recipients (`RawMail.recipients`) that the author's organization has signed, by the genuine signatures of `aligned`.
 
-    That alone proves no author (a hosted customer may sign for a neighbour): it is for whoever knows by other means that DMARC
-    has passed.
+    This alone does not prove the author, because a hosted customer may sign for a neighbour. Call it only if something else
+    proves that DMARC has passed.
 
     Raises:
         DnsUnavailable: a signature that would count could not be checked.
@@ -188,7 +190,7 @@ async def _one(mail: RawMail, signature: Signature, *, dns: Resolver, now: datet
 
 
 def combined(one: Proven, other: Proven) -> Proven:
-    """What two genuine signatures of one author say together."""
+    """One proof from two genuine signatures of the same author."""
     named, written = one.named | other.named, one.written | other.written
     return replace(
         one,
@@ -204,7 +206,7 @@ def combined(one: Proven, other: Proven) -> Proven:
 
 
 def refused(signature: Signature, mail: RawMail, *, now: datetime) -> str:
-    """Why a signature could not count even if it were genuine; ``""`` where it could."""
+    """Why a signature could not count even if it were genuine; ``""`` if it could."""
     read = signature.tags
     if read.get("a", "").lower() not in ALGORITHMS:
         return f"its signature's algorithm is not {' or '.join(ALGORITHMS)}: {read.get('a', '')[:20]}"
@@ -214,7 +216,7 @@ def refused(signature: Signature, mail: RawMail, *, now: datetime) -> str:
 
 
 def uncovered(signature: Signature, mail: RawMail) -> str:
-    """What a signature leaves to anybody on the way, where that is the mail's own words; ``""`` where it leaves nothing of them."""
+    """Why a signature leaves some of the mail's own words open to changes on the way; ``""`` if it leaves none."""
     if "l" in signature.tags:
         return "its signature has l=, which lets anybody append to the mail"
     for name in ("from", "subject"):
@@ -224,26 +226,26 @@ def uncovered(signature: Signature, mail: RawMail) -> str:
 
 
 def signed_date(covered: Collection[str], mail: RawMail) -> datetime | None:
-    """The moment in the Date header, where these headers are covered and it is one."""
+    """The time in the Date header, if ``covered`` contains Date and the value is valid; else None."""
     dates = mail.values("date")
     return moment(dates[0]) if "date" in covered and len(dates) == 1 else None
 
 
 def signed_at(signature: Signature, mail: RawMail) -> datetime | None:
-    """When a mail was signed (``t=``) or, by the Date that its signature covers, written: the later of them, since some senders' clocks or
-    zones are wrong. None where the signature says neither."""
+    """When a mail was signed (``t=``), or written according to the Date that its signature covers. The later of the two counts,
+    since some senders have wrong clocks or zones. None if the signature has neither."""
     made = signature.tags.get("t", "")
     at = datetime.fromtimestamp(int(made), UTC) if made.isascii() and made.isdigit() and len(made) <= LONGEST_TIME else None
     return max(filter(None, (at, signed_date(signature.covered, mail))), default=None)
 
 
 def first_signed_at(signed: Iterable[Signature], mail: RawMail) -> datetime | None:
-    """The earliest `signed_at` of several, where it is not known which of them is genuine."""
+    """The earliest `signed_at` of several signatures, for callers that do not know which of them is genuine."""
     return min(filter(None, (signed_at(one, mail) for one in signed)), default=None)
 
 
 def expired(signature: Mapping[str, str], *, now: datetime) -> str:
-    """Whether a signature or a seal is over by its own word (``x=``), or has a time that is none; ``""`` where neither is so."""
+    """Why a signature or a seal has expired by its own ``x=``, or has an invalid time; ``""`` if neither is so."""
     for value in (signature.get("t", ""), expires := signature.get("x", "")):
         if value and not (value.isascii() and value.isdigit() and len(value) <= 12):
             return "its signature has a time that is none"
@@ -251,9 +253,10 @@ def expired(signature: Mapping[str, str], *, now: datetime) -> str:
 
 
 def aged(signature: Mapping[str, str], *, now: datetime, written: datetime | None) -> str:
-    """Whether a signature is over, from the future, or too old for a code; ``""`` where it is none of these.
+    """Why a signature has expired, is from the future, or is too old for a code; ``""`` if none of these is so.
 
-    ``written`` is the Date that it covers: the age of one that names no time of its own (``t=``). Without either it has none.
+    ``written`` is the Date that the signature covers. It gives the age of a signature without a time of its own (``t=``). A
+    signature with neither counts as too old.
     """
     at = now.timestamp()
     over = expired(signature, now=now)

@@ -1,4 +1,4 @@
-"""DNS with a memory and a deadline: what signatures and senders are checked against."""
+"""DNS lookups with a cache and a deadline, for the checks of signatures and senders."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ T = TypeVar("T")
 
 LONGEST = 3_600.0
 SHORTEST = 60.0
-"""Seconds that an answer is kept: its own TTL within these bounds."""
+"""Seconds. An answer is kept for its own TTL, within these bounds."""
 
 FAILURE = timedelta(seconds=5)
-"""For how long a failure is not tried again, so that a burst of mails waits for it once."""
+"""A failure is kept this long without a new try, so that a burst of mails waits for it only once."""
 
 CAPACITY = 1_024
 LARGEST = 16_384
-"""Characters of one answer that are kept: a stranger's zone must not fill the memory."""
+"""Characters of one answer that are kept. A stranger's zone must not fill the memory."""
 
 
 class DnsUnavailable(Exception):  # noqa: N818  (a condition rather than a fault)
-    """No answer in time, or a server's failure: nothing is known, and the mail is to be tried again later."""
+    """DNS did not answer in time, or a server failed. Nothing is known, so the mail must be tried again later."""
 
 
 class Resolver(Protocol):
-    """Looks names up. Every method gives ``()`` where the name has no such record, and raises DnsUnavailable only."""
+    """Looks up names. Every method returns ``()`` if the name has no such record, and raises only DnsUnavailable."""
 
     async def txt(self, name: str) -> tuple[str, ...]:
         """TXT records, the strings of each joined."""
@@ -44,9 +44,9 @@ class Resolver(Protocol):
 
 
 class Dns:
-    """`Resolver` over the system's name servers, or those that are named (``host``, ``host:port``, ``[v6]:port``).
+    """`Resolver` over the system's name servers, or over those that are named (``host``, ``host:port``, ``[v6]:port``).
 
-    A system that names none is asked on this machine, as the C library does.
+    If the system names none, this machine is asked (127.0.0.1), as in the C library.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Dns:
         self._asking: dict[tuple[str, str], asyncio.Task[tuple[str, ...]]] = {}
 
     def warm_up(self) -> None:
-        """Load the library now, which takes 50 ms and 3 MB: blocking. The first question does it too, beside the loop."""
+        """Load the library now. That takes 50 ms and 3 MB, and blocks. Otherwise the first lookup loads it, in a thread."""
         self._resolver()
 
     @property
@@ -95,7 +95,8 @@ class Dns:
         return tuple(one.partition(" ")[2] for one in sorted(found))
 
     def _resolver(self) -> Any:
-        """The library's own, made when the first asks for it; its last assignment is the whole of it, whichever thread makes one."""
+        """The library's resolver, made at its first use. Safe for several threads: the last assignment publishes the finished
+        object."""
         if self._made is not None:
             return self._made
         import dns.asyncresolver
@@ -173,7 +174,7 @@ def _bounded(records: Iterable[str]) -> tuple[str, ...]:
 
 
 async def _shared(task: Awaitable[T]) -> T:
-    """Wait for what others may wait for too: whoever stops waiting does not stop it."""
+    """Wait for a task that others may also wait for. A waiter that is cancelled does not cancel the task."""
     return await asyncio.shield(asyncio.ensure_future(task))
 
 

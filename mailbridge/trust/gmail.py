@@ -1,7 +1,7 @@
-"""Saying yes to Gmail: the link of a forwarding confirmation is opened and its form sent, and nothing else.
+"""Confirm a Gmail forwarding: open the link of the confirmation mail and send its form, and nothing else.
 
-Measured on Google's own pages: opening the link confirms nothing. It leads to a page with a form without fields; an empty POST to
-where the link has led confirms, and the page that answers has no form any more. That the answer is 200 says nothing.
+Measured on Google's own pages: opening the link confirms nothing. It leads to a page with a form that has no fields. An empty
+POST to the URL of that page confirms, and the page that answers has no form any more. A 200 in the answer proves nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotConfirmed:
-    """It is not, and why; no mail address is in the reason."""
+    """The forwarding is not allowed, and why. The reason contains no mail address."""
 
     why: str
 
@@ -39,11 +39,11 @@ Answer = Confirmed | NotConfirmed
 
 
 class _Strange(Exception):  # noqa: N818  (a finding about the other side)
-    """Google's pages do not do what they have been seen to do."""
+    """Google's pages do not behave as they were seen to behave."""
 
 
 def browser(resolve: Resolve = system_addresses) -> httpx.AsyncClient:
-    """A client that follows nothing by itself, uses nobody's proxy, keeps no cookies, and goes to the public internet alone."""
+    """A client that follows no redirect by itself, uses no proxy, keeps no cookies, and connects only to the public internet."""
     return httpx.AsyncClient(
         transport=PublicOnlyTransport(resolve),
         follow_redirects=False,
@@ -54,7 +54,7 @@ def browser(resolve: Resolve = system_addresses) -> httpx.AsyncClient:
 
 
 async def confirm(link: Secret, client: httpx.AsyncClient) -> Answer:
-    """Allow the forwarding that a proven confirmation asks for. Never the cancelling link, and no host but Google's.
+    """Allow the forwarding that a proven confirmation asks for. It never opens the cancelling link, and no host but Google's.
 
     Never raises for what the other side does.
     """
@@ -77,7 +77,7 @@ async def confirm(link: Secret, client: httpx.AsyncClient) -> Answer:
 
 
 async def _open(url: str, client: httpx.AsyncClient) -> tuple[str, str]:
-    """Where the link leads in the end, and the page there."""
+    """The URL to which the link leads in the end, and the text of that page."""
     for _ in range(MAX_HOPS):
         if not is_genuine(url):
             raise _Strange("the link leads away from Google's confirmation pages")
@@ -92,7 +92,7 @@ async def _open(url: str, client: httpx.AsyncClient) -> tuple[str, str]:
 
 
 async def _read(client: httpx.AsyncClient, method: str, url: str) -> tuple[int, str]:
-    """Status, and the page's text; for a redirect where it leads."""
+    """The status and the text of the page. For a redirect, the text is its destination."""
     async with client.stream(method, url) as answer:
         client.cookies.clear()
         if answer.status_code in REDIRECTS:

@@ -1,7 +1,7 @@
-"""Where a link leads on to: the addresses that it carries in path, query and fragment, as a redirecting page would follow them.
+"""Where a link leads on to: the addresses in its path, query and fragment, as a redirecting page would follow them.
 
-A site's own page that redirects to whatever its address names makes an attacker's link look like the site's. Such pages cannot all
-be known, so what counts is what the link carries. Honest sign-in links carry an address too (``redirect_to``, ``continueUrl``): of
+A site's own page that redirects to any address makes an attacker's link look like the site's. Nobody can know all such pages, so
+the addresses that the link carries decide. Honest sign-in links carry addresses too (``redirect_to``, ``continueUrl``), but of
 the same site.
 """
 
@@ -17,26 +17,26 @@ from mailbridge.core.url import Url, read
 from mailbridge.trust.suffixes import is_registered
 
 ROUNDS = 8
-"""How often an address may be escaped within another: each page on the way takes one layer off."""
+"""How many times an address may be escaped inside another. Each page on the way removes one layer."""
 
 DOTS = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))
 DROPPED = str.maketrans("", "", "\t\n\r")
-"""What browsers drop wherever it stands in a URL."""
+"""Characters that browsers remove anywhere in a URL."""
 
 LEADING = "".join(map(chr, range(0x21))) + "+\x7f\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff\u200b\u200c\u200d\u2060"
 LEADING += "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-"""What may stand before a value: browsers or the pages' own scripts drop it, and ``+`` is a blank in a form."""
+"""Characters that may stand before a value. Browsers or the pages' own scripts remove them, and ``+`` is a blank in a form."""
 
 ABSOLUTE = re.compile(r"(?i)(?<![a-z0-9])https?:[\\/]")
 SCHEME = re.compile(r"(?i)https?:")
 SLASHES = re.compile(r"[\\/]{2}")
 QUOTED = re.compile(r"(?<=[\"'(=])[\\/]{2}(?=[a-z0-9\[])", re.IGNORECASE)
-"""An address without a scheme inside of a value, such as JSON's."""
+"""An address without a scheme inside a value, for example in JSON."""
 
 SCRIPT = re.compile(r"(?i)(?:javascript|vbscript|data):")
 END = re.compile(r"[\s\"'<>&;,|#]|%(?![0-9a-f]{2})", re.IGNORECASE)
 ENCODED = re.compile(r"[A-Za-z0-9+/_-]{12,}=*")
-"""Base64. No JWT, whose parts are separated by dots: it names its issuer."""
+"""Base64. A JWT does not match, because dots separate its parts. It names its issuer, not a destination."""
 
 MARK = 2
 """Characters that may stand before the Base64: Bing sets ``a1`` there."""
@@ -54,14 +54,14 @@ NAMES = re.compile(
 STEPS = re.compile(
     r"(?i)/(?:redirect|redir|go|goto|out|away|exit|leave|jump|external|proxy|amp|url|forward|fwd|r)/(?:s/|https?:?/+)?(?=[^/?#])"
 )
-"""Steps of a path behind which a bare host is where it leads."""
+"""Path segments after which a bare host is the destination."""
 
 LEADING_ON = re.compile(r"(?i)/(?:redirect|redir|goto|out|away|jump|url)/?(?:\.[a-z]{2,4})?(?=[?#])")
-"""A page that leads on by its name: a bare host in any parameter of it is where to."""
+"""A page whose name says that it redirects. A bare host in any of its parameters is a destination."""
 
 
 def carried(url: Url) -> Iterator[Url]:
-    """Every address that a link carries, in whatever way it is written or escaped, as a browser would read it."""
+    """Every address that a link carries, in any spelling or escaping, as a browser would read it."""
     for text in _layers(url.rest):
         yield from _absolute(text)
         yield from _in_path(text, url.scheme)
@@ -71,12 +71,12 @@ def carried(url: Url) -> Iterator[Url]:
 
 
 def carries_script(url: Url) -> bool:
-    """Whether a parameter of a link is a script, which a page that redirects to it would run."""
+    """Whether a parameter of a link is a script. A page that redirects to it would run the script."""
     return any(SCRIPT.match(value) for text in _layers(url.rest) for _, value in _parameters(text))
 
 
 def _layers(text: str) -> Iterator[str]:
-    """The text, and what is below each layer of percent signs."""
+    """The text, and the text below each layer of percent-encoding."""
     for _ in range(ROUNDS + 1):
         yield text.translate(DROPPED)
         if not text.isascii():  # full-width letters and dots, which browsers take for plain ones
@@ -128,7 +128,7 @@ def _in_value(name: str, value: str, scheme: str) -> Iterator[Url]:
 
 
 def _encoded(text: str, scheme: str) -> Iterator[Url]:
-    """What a text in base64 or in hexadecimal digits carries."""
+    """The addresses in a text that is base64 or hexadecimal."""
     texts = []
     if HEX.fullmatch(text):
         texts.append(bytes.fromhex(text).decode("utf-8", "replace"))
@@ -141,7 +141,7 @@ def _encoded(text: str, scheme: str) -> Iterator[Url]:
 
 
 def _domain(text: str) -> str:
-    """The name of a host at the begin of a text; "" where there is none that can exist."""
+    """The host name at the beginning of a text; "" if there is none that can exist."""
     match = DOMAIN.match(text)
     return match[1] if match is not None and is_registered(match[1]) else ""
 
@@ -153,14 +153,14 @@ def _read(text: str) -> Iterator[Url]:
 
 
 def _cut(text: str) -> str:
-    """The text up to what ends an address in a parameter or in a sentence."""
+    """The text up to the character that ends an address in a parameter or in a sentence."""
     end = END.search(text)
     return text[: end.start()] if end is not None else text
 
 
 def _decoded(text: str) -> str:
     try:
-        octets = base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_") + "==")  # more than enough is no fault
+        octets = base64.urlsafe_b64decode(text.replace("+", "-").replace("/", "_") + "==")  # more padding than needed is no error
     except ValueError:
         return ""
     return octets.decode("utf-8", "replace")

@@ -1,6 +1,6 @@
 """Whether a link leads to the author of its mail, and to nobody else on the way.
 
-It is a second line: the mail around the link is proven already. It keeps out what somebody can have a site write for him.
+This is a second line of defence: the mail around the link is already proven. It stops links that an attacker got a site to write.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ SHOWN = 100
 """Characters of a host that a reason shows."""
 
 MOST_CARRIED = 50
-"""Addresses that a link may carry; no honest one has more than a few, and each is looked up."""
+"""The largest number of addresses that a link may carry. No honest link has more than a few, and each is looked up."""
 
 
 def objection(text: str, sender: str, allowed: Sequence[str]) -> str:
-    """Why the link of a mail from ``sender`` must not be pushed, without the link; "" where it may.
+    """Why the link of a mail from ``sender`` must not be pushed, without the link itself; "" if it may be pushed.
 
-    A link goes by https, is read alike by everybody, and leads to a host of the From's registrable domain where nobody else writes,
-    or to one of ``allowed`` (a host, or ``*.`` for the subdomains of a name that somebody registered). It carries no address of
-    another's, to which a page could hand on. An IP address is never good, however it is written or listed.
+    The link must use https and be read alike by every parser. It must lead to a host of the From's registrable domain on which
+    nobody else publishes, or to one of ``allowed`` (a host, or ``*.`` for the subdomains of a registered name). It must not carry
+    another owner's address, to which a page could redirect. An IP address is always refused, in any spelling and even if listed.
     """
     url = read(text)
     if url is None:
@@ -40,7 +40,7 @@ def objection(text: str, sender: str, allowed: Sequence[str]) -> str:
 
 
 def _foreign(url: Url, domain: str, allowed: Sequence[str]) -> str:
-    """Why a link's host is not the author's or a listed one; "" where it is."""
+    """Why a link's host is neither the author's nor a listed one; "" if it is one of them."""
     if _is_listed(url.host, allowed):
         return ""
     others = platforms().why(url)
@@ -52,7 +52,8 @@ def _foreign(url: Url, domain: str, allowed: Sequence[str]) -> str:
 
 
 def _handed_on(url: Url, domain: str, allowed: Sequence[str]) -> str:
-    """Why what a link carries is somebody else's; "" where it carries nothing, or addresses of the same owners."""
+    """Why an address that the link carries belongs to somebody else; "" if it carries none, or only addresses of the same
+    owners."""
     if carries_script(url):
         return "the link carries a script"
     seen: set[str] = set()
@@ -68,7 +69,8 @@ def _handed_on(url: Url, domain: str, allowed: Sequence[str]) -> str:
 
 
 def _is_authors(host: str, domain: str) -> bool:
-    """Whether a host is of the author's domain. A mailbox provider's domain is not that of those who have a mailbox there."""
+    """Whether a host belongs to the author's domain. A mailbox provider's domain does not belong to the people who have a mailbox
+    there."""
     if domain in platforms().mailboxes:
         return False
     return host == domain or _is_same_owner(host, domain)
@@ -85,5 +87,6 @@ def _is_listed(host: str, allowed: Sequence[str]) -> bool:
 
 
 def _is_below_listed(host: str, allowed: Sequence[str]) -> bool:
-    """Whether a ``*.`` entry has a host. One for a suffix (``*.github.io``) would be an entry for everybody, and counts for nobody."""
+    """Whether a ``*.`` entry includes a host. An entry for a public suffix (``*.github.io``) would include everybody, so it is
+    ignored."""
     return is_host_allowed(host, [one for one in allowed if one.startswith("*.") and registrable(one[2:]) is not None])

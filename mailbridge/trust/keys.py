@@ -1,4 +1,4 @@
-"""Public keys of signers (RFC 6376 3.6.1, RFC 8463): looked up, and refused where they are too weak or too costly to use."""
+"""Public keys of signers (RFC 6376 3.6.1, RFC 8463): looked up, and refused if they are too weak or too costly to use."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ LEAST_BITS = 1_024
 GOOD_BITS = 2_048
 MOST_BITS = 4_096
 MOST_EXPONENT = 1 << 32
-"""Beyond these a stranger's key would have us compute for seconds."""
+"""Computing with a larger key of a stranger would take seconds."""
 
 MOST_RECORD = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """A key that may be used, and where it was found."""
+    """A key that may be used, and the name at which it was found."""
 
     name: str
     public: RSAPublicKey | Ed25519PublicKey
     is_strict: bool
-    """The key's ``t=s``: ``i=`` must be of the domain itself (RFC 6376 3.6.1)."""
+    """The key has ``t=s``: ``i=`` must be of the domain itself (RFC 6376 3.6.1)."""
 
     def speaks_for(self, signature: Mapping[str, str]) -> bool:
-        """Whether the user or agent that a signature names (``i=``) is one that this key may sign for."""
+        """Whether this key may sign for the user or agent that a signature names (``i=``)."""
         named = signature.get("i", "").rpartition("@")[2].lower()
         return not self.is_strict or named in ("", signature.get("d", "").lower())
 
     def warning(self, domain: str) -> str:
-        """What the operator should know of it; ``""`` where it is good."""
+        """What the operator should know about the key; ``""`` if it is good."""
         if isinstance(self.public, Ed25519PublicKey) or self.public.key_size >= GOOD_BITS:
             return ""
         return f"{domain} signs with {self.public.key_size} bits, fewer than {GOOD_BITS}"
 
 
 async def find(selector: str, domain: str, dns: Resolver) -> Key | str:
-    """The key of a signature, or why there is none to use.
+    """The key of a signature, or why no key can be used.
 
     Raises:
-        DnsUnavailable: nobody answered.
+        DnsUnavailable: DNS did not answer.
     """
     name = f"{selector}._domainkey.{domain}".lower()
     records = [one for one in await dns.txt(name) if "p=" in one.replace(" ", "")]
@@ -62,7 +62,7 @@ async def find(selector: str, domain: str, dns: Resolver) -> Key | str:
 
 
 def judge(record: str, name: str) -> Key | str:
-    """A key record as a key that may be used, or why not. Total."""
+    """The key in a DNS record, or why it cannot be used. Any record gives an answer."""
     found = tags(record) if len(record) <= MOST_RECORD else None
     if found is None or found.get("v", "DKIM1") != "DKIM1":
         return f"the key at {name} is malformed"

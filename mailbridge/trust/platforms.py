@@ -1,4 +1,4 @@
-"""Platforms on whose hosts others write: which links are not their owner's word, by the table in ``platforms.toml``."""
+"""Platforms on whose hosts others publish: which links are not their owner's word, by the table in ``platforms.toml``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mailbridge.core.url import Url
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
-    """Hosts on which others write; see ``platforms.toml`` for what each key means."""
+    """Hosts on which others publish. ``platforms.toml`` explains each key."""
 
     why: str
     hosts: tuple[str, ...]
@@ -29,7 +29,7 @@ class Pages:
 
     @classmethod
     def read(cls, entry: dict[str, Any]) -> Pages:
-        """One table of the file."""
+        """The pages of one table of the file."""
         return cls(
             why=entry["why"],
             hosts=tuple(entry["hosts"]),
@@ -40,7 +40,7 @@ class Pages:
         )
 
     def has(self, url: Url) -> bool:
-        """Whether a URL leads to one of these."""
+        """Whether a URL leads to one of these pages."""
         if url.host in self.own or self._hosts.fullmatch(url.host) is None:
             return False
         if self.paths is not None:
@@ -61,13 +61,14 @@ class Platforms:
     _hosts: re2._Regexp
 
     def why(self, url: Url) -> str:
-        """Why what stands at a URL is not its host's own word; "" where it may be."""
+        """Why a page is not its host owner's own word; "" if it may be."""
         if self._hosts.fullmatch(url.host) is None:
             return ""
         return next((one.why for one in self.pages if one.has(url)), "")
 
     def customer(self, host: str) -> str | None:
-        """The customer's name below a suffix of this table (``acme.sharepoint.com``); None where there is none, "" for the suffix."""
+        """The customer's name below a suffix of this table (``acme.sharepoint.com``). None if there is no such suffix, "" for the
+        suffix itself."""
         below, name = "", host
         while name:
             if name in self.suffixes:
@@ -77,7 +78,8 @@ class Platforms:
         return None
 
     def tenant(self, host: str) -> str:
-        """The customer's subdomain of a platform that writes for all of its customers (``acme.okta.com``); "" where the host is none's."""
+        """The customer's subdomain on a platform that writes for all its customers (``acme.okta.com``); "" if the host is not a
+        customer's."""
         labels = host.split(".")
         for at in range(1, len(labels)):
             if ".".join(labels[at:]) in self.tenants:
@@ -85,14 +87,15 @@ class Platforms:
         return ""
 
     def signs_for_anybody(self, host: str) -> bool:
-        """Whether a host is of a service that signs, by a key of its own domain, what any of its customers writes under any name there."""
+        """Whether a host belongs to a service that signs, with a key of its own domain, whatever a customer sends under any name
+        there."""
         labels = host.split(".")
         return any(".".join(labels[at:]) in self.signing for at in range(len(labels)))
 
 
 @cache
 def platforms() -> Platforms:
-    """The table, read at its first use."""
+    """The table. The file is read at the first use."""
     content = tomllib.loads(files("mailbridge.trust").joinpath("platforms.toml").read_text(encoding="utf-8"))
     return Platforms(
         pages=tuple(Pages.read(entry) for entry in content["pages"]),
@@ -110,6 +113,6 @@ def _any_of(hosts: Iterable[str]) -> re2._Regexp:
 
 
 def _below(paths: Iterable[str]) -> re.Pattern[str] | None:
-    """One pattern for paths and all that is below them; None for no paths."""
+    """One pattern for paths and everything below them; None if there are no paths."""
     patterns = [translate(form) for path in paths for form in (path, f"{path}/*")]
     return re.compile("|".join(patterns), re.IGNORECASE) if patterns else None

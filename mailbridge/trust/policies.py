@@ -1,7 +1,7 @@
-"""The text of a sender policy (RFC 7208 4.6, 5, 6 and 12) as terms, or the fact that it is none.
+"""The text of a sender policy (RFC 7208 4.6, 5, 6 and 12) as terms, or an error if it is not a policy.
 
-The whole record is read before any of it is used: a syntax error anywhere makes it no policy at all, however early a term would
-have matched. Macros are read and kept as they stand; whoever evaluates the terms decides what they are worth.
+The whole record is read before any part of it is used. A syntax error anywhere makes the record invalid, even after a term that
+would have matched. Macros are kept unexpanded; the caller that evaluates the terms decides about them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Kind = Literal["all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists"]
 
 QUALIFIERS: dict[str, Result] = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
 MACRO = r"%(?:\{[slodiphvSLODIPHV](?:[1-9][0-9]{0,2})?[rR]?[.\-+,/_=]*\}|%|_|-)"
-"""Macros that may stand in a policy; ``c``, ``r`` and ``t`` are for explanations only (7.2)."""
+"""Macros that may be in a policy; ``c``, ``r`` and ``t`` are for explanations only (7.2)."""
 
 MACRO_STRING = re.compile(rf"(?:[!-$&-~]|{MACRO})*")
 TOP_LABEL = r"(?:[A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*|[A-Za-z0-9]+-[A-Za-z0-9-]*[A-Za-z0-9])"
@@ -29,13 +29,13 @@ MAX_TERMS = 500
 
 
 class Malformed(Exception):  # noqa: N818  (a finding about the record)
-    """The record is no policy: RFC 7208's permerror."""
+    """The record is not a valid policy: RFC 7208's permerror."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mechanism:
-    """One directive. ``domain`` is its domain-spec, unexpanded, ``""`` for the domain under evaluation; ``four`` and ``six`` are
-    the prefix lengths of ``a`` and ``mx``; ``network`` is that of ``ip4`` and ``ip6``."""
+    """One directive. ``domain`` is its domain-spec, unexpanded; ``""`` means the domain under evaluation. ``four`` and ``six``
+    are the prefix lengths of ``a`` and ``mx``. ``network`` is the network of ``ip4`` and ``ip6``."""
 
     kind: Kind
     result: Result
@@ -47,7 +47,7 @@ class Mechanism:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """A record that is well-formed. ``redirect`` is None where there is none."""
+    """A well-formed record. ``redirect`` is None if there is none."""
 
     mechanisms: tuple[Mechanism, ...]
     redirect: str | None = None
@@ -59,10 +59,10 @@ def is_policy(record: str) -> bool:
 
 
 def parse(record: str) -> Policy:
-    """The terms of a record for which `is_policy` holds.
+    """The terms of a record. Call it only for a record that passes `is_policy`.
 
     Raises:
-        Malformed: a term is not of the grammar, or ``redirect`` or ``exp`` stands twice.
+        Malformed: a term does not match the grammar, or ``redirect`` or ``exp`` occurs twice.
     """
     mechanisms: list[Mechanism] = []
     modifiers: dict[str, str] = {}
@@ -113,7 +113,7 @@ def _mechanism(term: str) -> Mechanism:
 
 
 def _optional(rest: str) -> str:
-    """``:domain-spec`` or nothing."""
+    """``:domain-spec``, or nothing."""
     if not rest:
         return ""
     if not rest.startswith(":"):
@@ -128,7 +128,7 @@ def _domain(text: str) -> str:
 
 
 def _network(kind: Literal["ip4", "ip6"], rest: str) -> IPv4Network | IPv6Network:
-    """``:address`` with or without a length; where the colon is missing, so is the address, and nothing is no network."""
+    """``:address`` with or without a prefix length. Without a colon there is no address, and an empty text is not a network."""
     address, slash, length = rest.removeprefix(":").partition("/")
     if (slash and not re.fullmatch("0|[1-9][0-9]{0,2}", length)) or "%" in address:
         raise Malformed

@@ -1,7 +1,7 @@
-"""A mail's header as it was signed: octets, in order, and nothing repaired that could be repaired in two ways.
+"""A mail's header as it was signed: octets in their order. Nothing is repaired that could be repaired in two ways.
 
-A signature is about octets, extraction about what a person sees. Where the two could read a mail differently (a header twice, a
-line that is none, line ends of two kinds) there is no proof: `doubt` says which.
+A signature covers octets; extraction reads what a person sees. If the two could read a mail differently (a header twice, a
+malformed line, two kinds of line ends), there is no proof. `doubt` says why.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from mailbridge.core.dataclass import dataclass
 from mailbridge.core.head import LITERAL_FOLD, undone
 
 MAX_CONTENT = 1_048_576
-"""Octets up to which a mail is verified, which is also as much of it as is parsed."""
+"""Octets. A larger mail is not verified. The parser reads the same number of octets."""
 
 MAX_HEADERS = 1_000
 MAX_SIGNATURE = 8_192
-"""Octets of a signature or a seal; honest ones have up to 3,000."""
+"""The largest signature or seal, in octets. Honest ones have up to 3,000."""
 
 MAX_SIGNATURES = 40
-"""DKIM signatures of a mail; honest ones have up to five. Behind more of them one could stand that is not looked at."""
+"""The largest number of DKIM signatures of a mail; honest mails have up to five. With more, one could be hidden that is not
+checked."""
 
 SINGLE = (
     "from",
@@ -37,14 +38,14 @@ SINGLE = (
     "content-transfer-encoding",
     "content-disposition",
 )
-"""Headers that may stand once (RFC 5322 3.6): a second one stands above the signed one, and would be what is seen. MIME-Version is
-not among them: some mailers write it twice, and nothing is read from it."""
+"""Headers that may occur once (RFC 5322 3.6). A second one stands above the signed one and would be displayed instead.
+MIME-Version is not in the list: some mailers write it twice, and nothing is read from it."""
 
 RECIPIENTS = ("to", "cc")
 MISSED = "its header has a line that the server which vouches for it may have read otherwise"
 NAME = re.compile(rb"([!-9;-~]{1,200})[ \t]*:")
 EMPTY = re.compile(rb"[ \t]{81}")
-"""More blanks in a row than any honest signature has, folds included."""
+"""More blanks in a row than any honest signature has, including folds."""
 
 SIGNATURES = ("dkim-signature", "arc-seal", "arc-message-signature", "arc-authentication-results")
 TAG_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -53,8 +54,9 @@ FOLDED = re.compile(rb"\r\n(?=[ \t])")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawMail:
-    """``headers`` are (name in lower case, value unfolded), topmost first; ``doubt`` is why no signature can count, or ``""``.
-    ``is_missed``: a server that has read the mail before us may have missed a header of it, so that its word is about another mail."""
+    """A mail's header and content. ``headers`` are (name in lower case, value unfolded), topmost first. ``doubt`` says why no
+    signature can count, or is ``""``. ``is_missed``: a server that read the mail before us may have missed one of its headers,
+    so what that server says may be about a different mail."""
 
     content: bytes = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
@@ -66,7 +68,8 @@ class RawMail:
         return tuple(value for key, value in self.headers if key == name)
 
     def mailboxes(self, signed: Iterable[str], names: Iterable[str]) -> frozenset[str]:
-        """The mailboxes (`canonical`) in those headers of ``names`` that an ``h=`` list covers: it signs from the bottom up."""
+        """The mailboxes (`canonical`) in those headers of ``names`` that an ``h=`` list covers. The list covers headers from the
+        bottom up."""
         counted = list(signed)
         found: set[str] = set()
         for name in names:
@@ -77,7 +80,7 @@ class RawMail:
         return frozenset(found)
 
     def recipients(self, signed: Iterable[str]) -> frozenset[str]:
-        """`mailboxes` of To and Cc; "" stands among them for one that is there and cannot be read."""
+        """`mailboxes` of To and Cc; "" stands for one that is there and cannot be read."""
         covered = [name for name in signed if name in RECIPIENTS]
         values = [value for name in {*covered} for value in self.values(name)[-covered.count(name) :]]
         is_unclear = any(_is_unclear(value) for value in values)
@@ -85,13 +88,13 @@ class RawMail:
 
 
 def _is_unclear(value: str) -> bool:
-    """Whether a To or Cc names somebody beside those who can be read."""
+    """Whether a To or Cc names somebody besides the mailboxes that can be read."""
     found = read_recipients(value)
     return len(found.entries) < max(found.count, 1 if found.defects else 0) and may_hold_an_address(value)
 
 
 def _named(header: str, value: str) -> tuple[str, ...]:
-    """The mailboxes of one header by its own grammar; a malformed one names nobody."""
+    """The mailboxes of one header, read by the header's own grammar; none if it is malformed."""
     if header == "from":
         return read_author(value).addresses
     if header in ("to", "cc"):
@@ -101,7 +104,7 @@ def _named(header: str, value: str) -> tuple[str, ...]:
 
 
 def read(content: bytes) -> RawMail:
-    """Total: any octets give a RawMail."""
+    """The mail's header and content. Any octets give a RawMail."""
     if len(content) > MAX_CONTENT:
         return RawMail(content=b"", headers=(), doubt=f"the mail is larger than {MAX_CONTENT} octets, and not verified")
     content, is_missed = undone(content)
@@ -134,7 +137,7 @@ def _doubt(headers: list[tuple[str, str]]) -> str:
 
 
 def tags(value: str) -> Mapping[str, str] | None:
-    """A tag list (RFC 6376 3.2) with white space removed; None where it is malformed, names a tag twice or by what is no name."""
+    """A tag list (RFC 6376 3.2) without white space. None if it is malformed, has a tag twice, or has an invalid tag name."""
     found: dict[str, str] = {}
     for part in value.rstrip().rstrip(";").split(";"):
         name, equals, text = part.partition("=")
@@ -146,5 +149,5 @@ def tags(value: str) -> Mapping[str, str] | None:
 
 
 def hosts_of(listed: str) -> tuple[str, ...]:
-    """An ``h=`` list as lower-case names, as often as each stands in it."""
+    """The names in an ``h=`` list, in lower case, each as often as it occurs."""
     return tuple(name.lower() for name in listed.split(":") if name)

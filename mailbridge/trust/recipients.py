@@ -1,7 +1,8 @@
-"""A mail that was written to several mailboxes: whether it may be taken as one for a certain one of them.
+"""A mail that was written to several mailboxes: whether it may be treated as a mail for one of them.
 
-A careless site writes a name that its user chose into To without quotes, and ``ann@corp.example, x <m@evil.example>`` is then two
-mailboxes. So beside a stranger nobody is meant for certain; beside somebody of the same organization he is, if it is said who.
+A careless site writes a name that its user chose into To without quotes. ``ann@corp.example, x <m@evil.example>`` is then two
+mailboxes. So if a stranger's mailbox is also named, it is not certain for whom the mail is. A second mailbox of the sender's
+organization is allowed if a proof says for whom the mail is.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ NOBODY = "but its To names nobody, and nobody else who knows says for whom it wa
 
 
 def unnamed(proof: Proven) -> str:
-    """Why a proof does not say that a mail is for whom it is to be pushed for."""
+    """Why a proof does not say that the mail is for the mailbox for which it would be pushed."""
     return ELSEWHERE if proof.written or proof.by == "forwarder" else NOBODY if proof.is_to_signed else UNSIGNED
 
 
 def others(proof: Proven, address: str, *, sender: str, is_own: Callable[[str], bool]) -> frozenset[str]:
-    """The mailboxes beside this one that the author's signed To and Cc name, "" for those that cannot be read.
+    """The other mailboxes that the author's signed To and Cc name; "" for those that cannot be read.
 
-    Nobody where somebody who knows names this one alone (``proof.sure``). Our own plumbing (``is_own``) and mailboxes of the author's
-    organization do not count: no code was for them.
+    Empty if a reliable source names this mailbox alone (``proof.sure``). Our own relay addresses (``is_own``) and mailboxes of
+    the author's organization do not count, because no code was for them.
     """
     wanted = canonical(address)
     if wanted in proof.sure:
@@ -36,6 +37,6 @@ def others(proof: Proven, address: str, *, sender: str, is_own: Callable[[str], 
 
 
 def is_neighbour(address: str, other: str) -> bool:
-    """Whether two mailboxes are of one organization. Two mailboxes at a provider where anybody has one are not."""
+    """Whether two mailboxes belong to one organization. Two mailboxes at a public mailbox provider do not."""
     domain, beside = split(address)[1].lower(), split(other)[1].lower()
     return bool(domain) and is_aligned(domain, beside) and not {domain, beside} & platforms().mailboxes

@@ -1,8 +1,8 @@
-"""Whether SPF's pass says who sent a mail: that its server is the domain's own, or one that many share.
+"""Whether SPF's pass says who sent a mail: the server is the domain's own, or many share it.
 
-A domain lists whoever may send for it: its own servers, and by their records its mail service, its newsletter service, its host. Each
-customer of those can send from the same servers, in any envelope. So of a domain's policy only what it says itself tells of its own
-servers: a network of its own, or a host or a record of its own organization.
+A domain lists everybody who may send for it: its own servers, and through their records its mail service, its newsletter service
+and its host. Each customer of those services can send from the same servers, with any envelope. So only a domain's own entries
+name its own servers: a network, or a host or a record of its own organization.
 """
 
 from __future__ import annotations
@@ -32,29 +32,31 @@ SHARED: Mapping[str, tuple[str, ...]] = {
     "Zendesk": ("mail.zendesk.com",),
     "Zoho": ("zohomail.com",),
 }
-"""Services that send for many, and the records that name their servers, as the services document them (2026): for a domain that lists
-such a server by its number."""
+"""Services that send for many, and the records that name their servers, as the services document them (2026). They are for
+domains that list such a server by its IP address."""
 
 SENT_BY = re.compile(
     r"(?i)\bdesignates ([0-9a-f.:]{3,45}) as permitted sender\)|\bsender ip is ([0-9a-f.:]{3,45})\)|\b(?:remote-ip|client-ip)=([0-9a-f.:]{3,45})"
 )
-"""Where Google, Microsoft and others write which server SPF was asked about."""
+"""Where Google, Microsoft and others write the server for which SPF was checked."""
 
 Whose = Literal["own", "others", "nobody's", "unknown"]
 
 
 async def is_shared(domain: str, address: spf.Address | None, dns: Resolver) -> bool:
-    """Whether a pass by a domain's policy says nothing of who sent, since others may send from that server. ``address`` is the server's,
-    or None where that is not known: then no record of another's may be in the policy. A domain without a policy shares nothing.
+    """Whether others may also send from that server, so that a pass of the domain's policy does not say who sent.
+
+    ``address`` is the server's. None means that it is not known; then the policy must not include any record of others. A domain
+    without a policy shares nothing.
 
     Raises:
-        DnsUnavailable: it is not known.
+        DnsUnavailable: a policy could not be looked up.
     """
     name = domain.rstrip(".")
     if is_customers(name):
         return True
     if any(dkim.is_aligned(name, one) for one in spf.SERVICES["Google"]):
-        return False  # Google's own mailboxes, whose From it answers for
+        return False  # Google's own mailboxes: Google is responsible for their From
     try:
         whose = await _whose(name, name, address, dns, spf.Budget())
     except Malformed:
@@ -65,13 +67,14 @@ async def is_shared(domain: str, address: spf.Address | None, dns: Resolver) -> 
 
 
 def is_customers(domain: str) -> bool:
-    """Whether a domain is one of many customers' below a platform's own, whose servers and keys they share."""
+    """Whether a domain is one of many customer domains below a platform's own. Such customers share the platform's servers and
+    keys."""
     return bool(platforms().tenant(domain) or platforms().customer(domain))
 
 
 def address_in(results: str) -> spf.Address | None:
-    """The server that SPF was asked about, by the results of whoever asked; None where they do not say it, or a sender's words in them
-    say another."""
+    """The server for which SPF was checked, according to these results. None if they do not say, or name several (some may be a
+    sender's words)."""
     found = {one for groups in SENT_BY.findall(results) for one in groups if one}
     return spf.address_of(found.pop()) if len(found) == 1 else None
 
@@ -82,7 +85,8 @@ async def _is_services(address: spf.Address, dns: Resolver) -> bool:
 
 
 async def _whose(domain: str, owner: str, address: spf.Address | None, dns: Resolver, budget: spf.Budget) -> Whose:
-    """Whose server it is by a policy that the owner's leads to; without an address, whether any of it is another's."""
+    """Whose server it is, by a policy that the owner's policy leads to. Without an address: whether any part of the policy is of
+    others."""
     records = [one for one in await dns.txt(domain) if is_policy(one)]
     if len(records) > 1:
         raise Malformed
@@ -103,7 +107,7 @@ async def _whose(domain: str, owner: str, address: spf.Address | None, dns: Reso
 
 
 async def _term(one: Mechanism, domain: str, owner: str, address: spf.Address | None, dns: Resolver, budget: spf.Budget) -> Whose:
-    """Whose a server is that a term lists."""
+    """Whose server a term lists."""
     target = spf.expanded(one.domain) if one.domain else domain
     match one.kind:
         case "ip4" | "ip6":
@@ -115,7 +119,7 @@ async def _term(one: Mechanism, domain: str, owner: str, address: spf.Address | 
             return "own" if all(dkim.is_aligned(host.rstrip(".").lower(), owner) for host in hosts) else "others"
         case "include":
             if address is None:
-                budget.spend()  # with one, `spf.matches` has followed the term already
+                budget.spend()  # with an address, `spf.matches` has already followed the term
             return await _whose(target, owner, address, dns, budget) if dkim.is_aligned(target, owner) else "others"
         case _:
-            return "others"  # everybody (all), or whom a name server says (exists, ptr)
+            return "others"  # everybody (all), or whatever a name server says (exists, ptr)

@@ -1,11 +1,12 @@
-"""The forwarder's own envelope: Gmail's ``account+caf_=recipient@…``, of accounts that are listed, from Google's own servers (RFC 7208).
+"""The forwarder's own envelope: Gmail's ``account+caf_=recipient@…``, of listed accounts, from Google's own servers (RFC 7208).
 
-Only this envelope says who forwarded, and only a pass counts; any other result means nothing, since honest forwards fail SPF every
-day. Whose record is asked matters: the account's own domain may list a newsletter service, a shared host or a whole network, and
-each of their customers could write this envelope. Only the mail service writes it, so its record is asked (`SERVICES`).
+Only this envelope says who forwarded, and only a pass counts. Other results mean nothing, since honest forwards fail SPF every
+day. It matters whose record is asked. The account's own domain may list a newsletter service, a shared host or a whole network,
+and each of their customers could write this envelope. Only the mail service itself has reason to write it, so its record is asked
+(`SERVICES`).
 
-What is implemented of RFC 7208 is what services publish. Macros and ``ptr`` are read and never evaluated: where one would decide,
-the result is a permerror, which is no pass.
+The part of RFC 7208 that services publish is implemented. Macros and ``ptr`` are parsed and never evaluated. If one of them would
+decide, the result is a permerror, which is not a pass.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from mailbridge.trust.policies import Malformed, Mechanism, is_policy, parse
 from mailbridge.trust.stamps import is_for_another
 
 SERVICES: Mapping[str, tuple[str, ...]] = {"Google": ("_spf.google.com", "gmail.com")}
-"""Mail services that forward, and the domains whose sender policies name their servers. ``_spf.google.com`` is what Google has
-Workspace domains include, so it covers them whether they do or not; ``gmail.com`` is Google's own domain for everybody else."""
+"""Mail services that forward, and the domains whose sender policies name their servers. Google tells Workspace domains to include
+``_spf.google.com``, so it applies to them whether they do or not. ``gmail.com`` is Google's own domain for everybody else."""
 
 MAX_LOOKUPS = 10
-"""Terms that ask DNS, in one evaluation (RFC 7208 4.6.4)."""
+"""The largest number of terms that may ask DNS, in one evaluation (RFC 7208 4.6.4)."""
 
 MAX_VOID = 2
-"""Questions without an answer, in one evaluation (4.6.4)."""
+"""The largest number of DNS questions without an answer, in one evaluation (4.6.4)."""
 
 MAX_EXCHANGERS = 10
 Address = IPv4Address | IPv6Address
@@ -49,7 +50,7 @@ class Budget:
             raise Malformed
 
     def answered(self, found: tuple[str, ...]) -> tuple[str, ...]:
-        """Count an answer that holds nothing."""
+        """Count the answer if it is empty, and return it."""
         if not found:
             self.void -= 1
             if self.void < 0:
@@ -58,9 +59,9 @@ class Budget:
 
 
 async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str], dns: Resolver, content: bytes = b"") -> Finding:
-    """Whether a listed account's own mail service has forwarded the mail to us. It speaks for that account and for nobody else.
+    """Whether a listed account's own mail service has forwarded the mail to us. The proof counts for that account alone.
 
-    ``content`` is the mail, whose topmost lines are the service's own and may contradict the envelope.
+    ``content`` is the mail. Its topmost lines are the service's own and may contradict the envelope.
 
     Raises:
         DnsUnavailable: the service's sender policy could not be looked up.
@@ -91,19 +92,21 @@ async def check(mail_from: str, *, rcpt: str, peer: str, accounts: Iterable[str]
 
 
 def forwarding_account(mail_from: str, *, rcpt: str) -> str:
-    """The account in Gmail's envelope for a forward to this recipient; ``""`` where it is none, or for another."""
+    """The account in Gmail's envelope for a forward to this recipient; ``""`` if it is no such envelope, or one for another
+    recipient."""
     account, destination = parse_forwarding_envelope(mail_from) or ("", "")
     return account if destination.casefold() == rcpt.replace("@", "=").casefold() else ""
 
 
 def is_listed(account: str, accounts: Iterable[str]) -> bool:
-    """Whether an account is among those listed, exactly, as the same mailbox, or by a pattern with ``*``."""
+    """Whether an account is listed: exactly, as the same mailbox, or by a pattern with ``*``."""
     folded = account.casefold()
     return any(fnmatchcase(folded, one.casefold()) if "*" in one else canonical(one) == canonical(account) for one in accounts)
 
 
 def address_of(peer: str) -> Address | None:
-    """The address of the server that we talk to, an IPv4 address in IPv6's clothes (``::ffff:192.0.2.1``) as what it is."""
+    """The address of the server that connects to us. An IPv4-mapped IPv6 address (``::ffff:192.0.2.1``) gives its IPv4
+    address."""
     try:
         address = ip_address(peer)
     except ValueError:
@@ -112,10 +115,10 @@ def address_of(peer: str) -> Address | None:
 
 
 async def is_of(service: str, address: Address, dns: Resolver) -> str:
-    """Whether a server is of one of `SERVICES`: ``pass``, or another result of SPF.
+    """SPF's result for a server against one of `SERVICES`: ``pass``, or another result.
 
     Raises:
-        DnsUnavailable: it is not known.
+        DnsUnavailable: a policy could not be looked up.
     """
     verdict = "none"
     for domain in SERVICES[service]:
@@ -133,7 +136,7 @@ async def evaluate(domain: str, address: Address, dns: Resolver) -> str:
     """
     name = domain.rstrip(".")
     if "." not in name:
-        return "none"  # 4.3; a name that cannot be has no policy either
+        return "none"  # 4.3: an invalid name has no policy
     try:
         return await _evaluate(name, _plain(address), dns, Budget())
     except Malformed:
@@ -161,11 +164,11 @@ async def _evaluate(domain: str, address: Address, dns: Resolver, budget: Budget
 
 
 async def matches(mechanism: Mechanism, domain: str, address: Address, dns: Resolver, budget: Budget) -> bool:
-    """Whether a mechanism of ``domain``'s policy is about this server.
+    """Whether a mechanism of ``domain``'s policy matches this server.
 
     Raises:
-        DnsUnavailable: it is not known.
-        Malformed: the policy is none.
+        DnsUnavailable: a record could not be looked up.
+        Malformed: the policy is not valid.
     """
     match mechanism.kind:
         case "all":
@@ -193,7 +196,7 @@ async def matches(mechanism: Mechanism, domain: str, address: Address, dns: Reso
                     return True
             return False
         case _:
-            raise Malformed  # ptr: 5.5 has nobody publish it, and asking for names of a stranger's address is not worth it
+            raise Malformed  # ptr: nobody should publish it (5.5); names of a stranger's address are not worth a lookup
 
 
 async def _is_host(host: str, mechanism: Mechanism, address: Address, dns: Resolver, budget: Budget) -> bool:
@@ -204,12 +207,13 @@ async def _is_host(host: str, mechanism: Mechanism, address: Address, dns: Resol
 
 
 async def _addresses(host: str, dns: Resolver, *, is_six: bool) -> tuple[str, ...]:
-    """A host's addresses of one version."""
+    """A host's addresses of one IP version."""
     return tuple(one for one in await dns.addresses(host) if (":" in one) == is_six)
 
 
 def expanded(domain: str) -> str:
-    """A domain-spec as a name; macros are for senders' own bookkeeping, and none that decides is taken."""
+    """A domain-spec as a name, with macros unexpanded. Macros are for senders' own bookkeeping, and no term with one may
+    decide."""
     if "%" in domain:
         raise Malformed
     return domain

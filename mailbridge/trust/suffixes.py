@@ -1,7 +1,7 @@
-"""Who registered a name: the public suffix list, with the platforms that it has not got.
+"""Who registered a name: the public suffix list, and the platforms that are missing from it.
 
-The list (publicsuffixlist, renewed weekly by its maintainers) comes with the package and is read at the first link. A suffix that is
-newer than both makes neighbours of two customers of one platform, and no more.
+The list (publicsuffixlist, renewed weekly by its maintainers) comes with the package and is read at the first link. If a suffix
+is newer than both, two customers of one platform count as neighbours. Nothing worse follows.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def _suffixes() -> Any:
 
 @lru_cache(maxsize=1_024)
 def registrable(host: str) -> str | None:
-    """The part of a host that somebody registered, in ASCII (``acme.co.uk`` of ``app.acme.co.uk``); None for a suffix or an address.
+    """The registered part of a host, in ASCII (``acme.co.uk`` of ``app.acme.co.uk``); None for a suffix or an IP address.
 
-    A name with letters beyond ASCII is looked up, and given, in its ``xn--`` form.
+    A name with non-ASCII letters is looked up, and returned, in its ``xn--`` form.
     """
     name = ascii_host(host).rstrip(".")
     if len(name) > MAX_HOST or name.replace(".", "").isdigit() or ":" in name:
@@ -40,7 +40,7 @@ def registrable(host: str) -> str | None:
 
 
 def is_registered(host: str) -> bool:
-    """Whether a text is a name that can exist: somebody's, below a top-level domain that there is."""
+    """Whether a text is a host name that can exist: a registered name below an existing top-level domain."""
     name = ascii_host(host)
     if registrable(name) is None:
         return False

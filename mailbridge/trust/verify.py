@@ -1,8 +1,8 @@
-"""Whether a signature (RFC 6376, RFC 8463) or a chain of seals (RFC 8617) is genuine, by keys that are given.
+"""Whether a signature (RFC 6376, RFC 8463) or a chain of seals (RFC 8617) is genuine, by the given keys.
 
-Our own, since a library takes as long as an attacker likes: dkimpy 1.1.8 spends half an hour on a megabyte of blanks. Every step
-here is linear, OpenSSL does the arithmetic, and tags are read by the same function that decides which signature may count
-(`mailbridge.trust.raw.tags`), so that the two cannot read one signature differently.
+This is our own code because an attacker can make a library slow: dkimpy 1.1.8 spends half an hour on a megabyte of blanks. Every
+step here is linear, and OpenSSL does the arithmetic. The function that decides which signature may count also reads the tags here
+(`mailbridge.trust.raw.tags`), so the two cannot read one signature differently.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ INSTANCE = re.compile(r"\s*i\s*=\s*([0-9]{1,2})\s*;")
 NUMBER = re.compile(r"[0-9]{1,2}")
 SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 SPECIALS = re.compile(r"[()<>\[\]:;@\\,]")
-"""What no domain name holds (RFC 5322 3.2.3)."""
+"""Characters that no domain name contains (RFC 5322 3.2.3)."""
 
 CANONICALIZATIONS = ("simple", "relaxed")
 SIGNED_TAGS = ("a", "b", "bh", "d", "h", "s")
@@ -40,11 +40,11 @@ Keys = Mapping[str, RSAPublicKey | Ed25519PublicKey]
 """Public keys by their name, ``selector._domainkey.domain`` in lower case."""
 
 Header = tuple[bytes, bytes]
-"""Name and value as they stand in the mail; the value with its folds and its CRLF."""
+"""Name and value as they are in the mail. The value includes its folds and its CRLF."""
 
 
 def dkim(content: bytes, index: int, keys: Keys) -> bool:
-    """Whether the signature at ``index`` (the topmost is 0) is genuine. Total."""
+    """Whether the signature at ``index`` (the topmost is 0) is genuine. Any octets give an answer."""
     mail = _read(content)
     if mail is None:
         return False
@@ -61,7 +61,8 @@ def dkim(content: bytes, index: int, keys: Keys) -> bool:
 
 
 def arc(content: bytes, keys: Keys) -> list[str] | None:
-    """The results that each hop has sealed, newest first, if the whole chain is genuine (RFC 8617 5.2); else None. Total."""
+    """The results that each hop has sealed, newest first, if the whole chain is genuine (RFC 8617 5.2); else None. Never
+    raises."""
     mail = _read(content)
     if mail is None:
         return None
@@ -89,23 +90,23 @@ def arc(content: bytes, keys: Keys) -> list[str] | None:
 
 
 def relaxed_body(body: bytes) -> bytes:
-    """RFC 6376 3.4.4."""
+    """The body in relaxed canonical form (RFC 6376 3.4.4)."""
     text = BLANKS.sub(b" ", body).replace(b" \r\n", b"\r\n").rstrip(b"\r\n ")
     return text + b"\r\n" if text else b""
 
 
 def simple_body(body: bytes) -> bytes:
-    """RFC 6376 3.4.3."""
+    """The body in simple canonical form (RFC 6376 3.4.3)."""
     return body.rstrip(b"\r\n") + b"\r\n"
 
 
 def relaxed_header(name: bytes, value: bytes) -> Header:
-    """RFC 6376 3.4.2."""
+    """A header in relaxed canonical form (RFC 6376 3.4.2)."""
     return name.lower().rstrip(), BLANKS.sub(b" ", LINE_ENDS.sub(b"", value)).strip() + b"\r\n"
 
 
 def unsigned(value: bytes) -> bytes:
-    """A signature's header without the value of its ``b=``, as it was signed (RFC 6376 3.5)."""
+    """A signature's header without the value of its ``b=``: the form that was signed (RFC 6376 3.5)."""
     parts = value.split(b";")
     return b";".join(part.partition(b"=")[0] + b"=" if part.partition(b"=")[0].strip() == b"b" else part for part in parts)
 
@@ -116,11 +117,12 @@ class _Mail:
     body: bytes = field(repr=False)
 
     def named(self, name: bytes) -> list[Header]:
-        """The headers of a name (in lower case), topmost first."""
+        """The headers with this name (in lower case), topmost first."""
         return [one for one in self.headers if one[0].lower() == name]
 
     def chosen(self, names: Iterable[bytes]) -> list[Header]:
-        """The headers that an ``h=`` list means: of each name from the bottom up, and nothing where none is left (RFC 6376 5.4.2)."""
+        """The headers that an ``h=`` list names: for each name from the bottom up, and nothing if none is left (RFC 6376
+        5.4.2)."""
         left: dict[bytes, list[Header]] = {}
         for one in self.headers:
             left.setdefault(one[0].lower(), []).append(one)
@@ -135,7 +137,7 @@ class _Hop:
 
 
 def _read(content: bytes) -> _Mail | None:
-    """Headers and body; None where a line of the header is none."""
+    """Headers and body; None if a header line is malformed."""
     head, separator, body = content.partition(b"\r\n\r\n")
     headers = []
     for line in NEXT_HEADER.split(head):
@@ -147,7 +149,7 @@ def _read(content: bytes) -> _Mail | None:
 
 
 def _hops(mail: _Mail) -> list[_Hop] | None:
-    """The sets in order from the first; None where one is incomplete or double, or a number is missing."""
+    """The sets in order from the first; None if one is incomplete or occurs twice, or a number is missing."""
     found: dict[str, dict[int, Header]] = {}
     for name in ("arc-seal", "arc-message-signature", "arc-authentication-results"):
         found[name] = {}
@@ -171,7 +173,7 @@ def _text(header: Header) -> str:
 
 
 def _tags(header: Header) -> Mapping[str, str]:
-    """The tags of a signature or a seal; none where it is malformed."""
+    """The tags of a signature or a seal; empty if it is malformed."""
     return tags(_text(header)) or {}
 
 
@@ -185,7 +187,7 @@ def _bare(header: Header) -> Header:
 
 
 def _is_well_formed(found: Mapping[str, str], wanted: Iterable[str]) -> bool:
-    """Whether tags are there and hold what they may (RFC 6376 3.5). Ages are not judged here."""
+    """Whether the wanted tags are there with permitted values (RFC 6376 3.5). Ages are not checked here."""
     signed, expires = found.get("t", "0"), found.get("x", "999999999999")
     return (
         all(name in found for name in wanted)
@@ -198,17 +200,17 @@ def _is_well_formed(found: Mapping[str, str], wanted: Iterable[str]) -> bool:
 
 
 def _is_genuine(mail: _Mail, own: Header, found: Mapping[str, str], keys: Keys) -> bool:
-    """Whether a signature fits the body and the headers that it lists."""
+    """Whether a signature matches the body and the headers that it lists."""
     of_headers, _, of_body = found.get("c", "simple/simple").partition("/")
     of_body = of_body or "simple"
     if not {of_headers, of_body} <= {*CANONICALIZATIONS} or "l" in found:
-        return False  # l= would sign a part of the body, and is refused before (`mailbridge.trust.dkim.uncovered`)
+        return False  # l= would sign only a part of the body; it is refused earlier (`mailbridge.trust.dkim.uncovered`)
     body = relaxed_body(mail.body) if of_body == "relaxed" else simple_body(mail.body)
     if hashlib.sha256(body).digest() != _octets(found["bh"]):
         return False
     names = [name.encode("utf-8", "replace") for name in hosts_of(found["h"])]
     if b"from" in names:
-        names.append(b"from")  # one From more than there is: a second one would be covered, and so would not fit
+        names.append(b"from")  # cover one From more than there is, so that a mail with an added From does not match
     chosen, last = mail.chosen(names), _bare(own)
     if of_headers == "relaxed":
         chosen, last = [relaxed_header(*one) for one in chosen], relaxed_header(*last)
@@ -216,7 +218,7 @@ def _is_genuine(mail: _Mail, own: Header, found: Mapping[str, str], keys: Keys) 
 
 
 def _fits(found: Mapping[str, str], keys: Keys, headers: Iterable[Header], *, own: Header) -> bool:
-    """Whether ``b=`` is the key's signature of canonical headers, and of its own header without it."""
+    """Whether ``b=`` is the key's signature of the canonical headers and of its own header without ``b=``."""
     key = keys.get(f"{found['s']}._domainkey.{found['d']}".lower())
     signature = _octets(found["b"])
     if key is None:
@@ -228,7 +230,7 @@ def _fits(found: Mapping[str, str], keys: Keys, headers: Iterable[Header], *, ow
         digest.update(name + b":" + value)
     try:
         if isinstance(key, Ed25519PublicKey):
-            key.verify(signature, digest.digest())  # RFC 8463 3: what is signed is the digest
+            key.verify(signature, digest.digest())  # RFC 8463 3: the digest is signed
         else:
             key.verify(signature, digest.digest(), PKCS1v15(), Prehashed(SHA256()))
     except InvalidSignature:
@@ -237,7 +239,7 @@ def _fits(found: Mapping[str, str], keys: Keys, headers: Iterable[Header], *, ow
 
 
 def _octets(text: str) -> bytes:
-    """What base64 stands for; nothing, which fits nothing, where it is none."""
+    """The octets that a base64 text stands for; empty, which matches nothing, if it is not base64."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:

@@ -1,1 +1,1 @@
-"""Mail over HTTP: raw mails from a program of one's own, and the posts of mail services, each made an Envelope after its proof."""
+"""Mail over HTTP: raw mails from a program of your own, and posts of mail services. Each becomes an Envelope after its proof."""

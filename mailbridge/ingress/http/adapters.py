@@ -1,4 +1,4 @@
-"""The providers that a configuration has keys for."""
+"""The providers for which a configuration has keys."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_CERTIFICATES = 16
 
 
 def adapters_of(settings: IngestSettings) -> tuple[Adapter, ...]:
-    """One for each provider with a key; a new provider is its module and a line here."""
+    """One adapter for each provider with a key. A new provider is a module and a line here."""
     found: list[Adapter] = []
     if settings.mailgun_key is not None:
         found.append(Mailgun(key=settings.mailgun_key))
@@ -44,7 +44,8 @@ def adapters_of(settings: IngestSettings) -> tuple[Adapter, ...]:
 class Certificates:
     """Certificates of Amazon SNS by their URL, each fetched once. `Ses` asks only for URLs on Amazon's own hosts.
 
-    Whoever knows a topic can name certificates that are not there: so one is fetched at a time, and after a failure none for a while.
+    Anybody who knows a topic can name certificates that do not exist. So only one is fetched at a time, and after a failure none
+    for a while.
     """
 
     def __init__(self, transport: httpx.BaseTransport | None = None, now: Callable[[], float] = time.monotonic) -> None:
@@ -55,7 +56,7 @@ class Certificates:
         self._not_before = float("-inf")
 
     def of(self, url: str) -> bytes:
-        """The PEM at an URL. It blocks for up to FETCH_TIMEOUT seconds.
+        """The PEM at a URL. It blocks for up to FETCH_TIMEOUT seconds.
 
         Raises:
             OSError: it cannot be fetched, is too large, or the answer is a redirect or an error.
@@ -79,7 +80,7 @@ class Certificates:
         return fetched
 
     def _fetched(self, url: str) -> bytes:
-        """Raises OSError."""
+        """Fetch the PEM. Raises OSError."""
         try:
             with (
                 httpx.Client(transport=self._transport, timeout=FETCH_TIMEOUT, trust_env=False) as client,

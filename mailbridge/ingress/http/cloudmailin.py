@@ -1,4 +1,4 @@
-"""CloudMailin in its raw format: a form whose field ``message`` is the mail; the answer is the SMTP answer."""
+"""CloudMailin in its raw format: a form whose field ``message`` is the mail. The HTTP answer becomes the SMTP answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailbridge.ingress.http.proofs import basic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudMailin:
-    """``password`` is the one in the target's URL. A 4xx bounces the mail to its sender, a 5xx lets him try again."""
+    """``password`` is the one in the target's URL. A 4xx bounces the mail to its sender; after a 5xx the sender tries again."""
 
     password: Secret
     name: str = "cloudmailin"

@@ -1,4 +1,4 @@
-"""Forms as octets: url-encoded and multipart/form-data, each field as it was sent, without a guess at its charset."""
+"""Forms as octets: url-encoded and multipart/form-data. Each field stays as it was sent, without guessing its charset."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ MOST_NAME = 200
 
 
 def read_form(posted: Posted) -> Mapping[str, bytes]:
-    """The fields by name; of a name that occurs twice, the last.
+    """The fields by name. If a name occurs twice, the last value counts.
 
     Raises:
-        Refused: 415 for another type, 400 for what is no form.
+        Refused: 415 for another type, 400 if it is not a form.
     """
     if posted.content_type == "application/x-www-form-urlencoded":
         return _url_encoded(posted.body)
@@ -45,7 +45,7 @@ def _url_encoded(body: bytes) -> Mapping[str, bytes]:
 
 
 def _unquoted(text: bytes) -> bytes:
-    """Decoded piece by piece: a mail in a form is large twice, and not three times more on the way."""
+    """Decode piece by piece, so that a mail in a form is in memory twice and not three more times on the way."""
     made, start = io.BytesIO(), 0
     while start < len(text):
         end = start + PIECE
@@ -71,7 +71,7 @@ def _multipart(posted: Posted) -> Mapping[str, bytes]:
 
 
 class _Parts:
-    """Gathers the parts as the parser finds them. A part without a name is passed over."""
+    """Collects the parts as the parser finds them. A part without a name is skipped."""
 
     def __init__(self) -> None:
         self.fields: dict[str, bytes] = {}
@@ -82,7 +82,7 @@ class _Parts:
         self._count = 0
 
     def callbacks(self) -> MultipartCallbacks:
-        """What the parser calls."""
+        """The functions that the parser calls."""
         return {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._header.append(data[start:end]),

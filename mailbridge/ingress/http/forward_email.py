@@ -33,7 +33,7 @@ class ForwardEmail:
     unknown_recipient: int = 200
 
     def take(self, posted: Posted, *, now: datetime) -> Delivery:
-        """See `Adapter.take`. There is no stamp in the signature; a copy of the same mail is one mail in the store."""
+        """See `Adapter.take`. The signature covers no timestamp. A copy of the same mail is one mail in the store."""
         del now
         if not hex_matches(posted.headers.get("x-webhook-signature", ""), hmac_sha256(self.key, posted.body)):
             raise Refused(

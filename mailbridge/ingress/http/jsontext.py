@@ -1,4 +1,5 @@
-"""The octets of one long JSON text (RFC 8259) without a copy of the whole as text in between: a mail of 25 MB is large thrice."""
+"""The octets of one long JSON text (RFC 8259), without a text copy of the whole in between. So a mail of 25 MB is in memory
+three times."""
 
 from __future__ import annotations
 
@@ -8,14 +9,14 @@ import msgspec
 
 PIECE = 1 << 20
 LONGEST_ESCAPE = 12
-"""Octets of the longest escape, two UTF-16 halves such as ``\\ud83d\\ude00``."""
+"""Octets of the longest escape: two UTF-16 halves such as ``\\ud83d\\ude00``."""
 
 
 def octets_of(value: msgspec.Raw) -> bytes:
     """A JSON string, decoded, as UTF-8. It is decoded piece by piece.
 
     Raises:
-        msgspec.DecodeError: it is no JSON string.
+        msgspec.DecodeError: it is not a JSON string.
     """
     text = memoryview(value).cast("B")
     if len(text) < 2 or text[0] != 0x22 or text[-1] != 0x22:
@@ -30,7 +31,7 @@ def octets_of(value: msgspec.Raw) -> bytes:
 
 
 def _cut(text: memoryview, start: int) -> int:
-    """Where the piece that begins here may end: behind an ASCII octet that belongs to no escape; else at the end."""
+    """Where the piece that begins here may end: after an ASCII octet that belongs to no escape, or at the end of the text."""
     end = start + PIECE
     while end < len(text):
         near = bytes(text[max(end - LONGEST_ESCAPE, start) : end])

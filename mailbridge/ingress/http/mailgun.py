@@ -1,7 +1,7 @@
 """Mailgun's routes, ``forward("https://…/ingest/mailgun/mime")``: a form with the raw mail in ``body-mime``.
 
-The signature covers timestamp and token only, not the mail, so each token counts once. It is spent when the mail is stored: where the
-store is gone, Mailgun may bring the same again.
+The signature covers only timestamp and token, not the mail, so each token counts once. It is spent when the mail is stored. If
+the store is not available, Mailgun may post the same mail again.
 """
 
 from __future__ import annotations

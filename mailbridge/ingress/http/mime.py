@@ -1,4 +1,4 @@
-"""``/ingest/mime``: a raw mail as the body (``message/rfc822``), its envelope in the query. For a program of one's own."""
+"""``/ingest/mime``: a raw mail as the body (``message/rfc822``), its envelope in the query. For a program of your own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HINT = "POST /ingest/mime?rcpt=codes@bridge.example&from=sender@example.com with
 
 @dataclass(frozen=True, slots=True)
 class Mime:
-    """The caller is known already, by token or signature: this reads the envelope alone."""
+    """Reads only the envelope. The caller is already known, by token or signature."""
 
     name: str = "mime"
     unknown_recipient: int = 404

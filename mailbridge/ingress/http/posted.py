@@ -1,4 +1,4 @@
-"""What every adapter is given and gives: one POST with its octets, and the mails in it with their envelopes."""
+"""The input and output of every adapter: one POST with its octets, and the mails in it with their envelopes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailbridge.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
-    """One request. ``headers`` have names in lower case; of ``query`` each name has all of its values; ``body`` is as sent."""
+    """One request. ``headers`` have names in lower case. ``query`` has all values of each name. ``body`` is as sent."""
 
     headers: Mapping[str, str]
     query: Mapping[str, tuple[str, ...]]
@@ -28,7 +28,8 @@ class Posted:
 class Brought:
     """One mail with its envelope. ``is_exact``: its octets are those that the sender signed.
 
-    Where a provider makes text of a mail, 8-bit octets may change on the way; a signature that fails then proves no forgery.
+    If a provider converts a mail to text, 8-bit octets may change on the way. A signature that fails then does not prove a
+    forgery.
     """
 
     mail_from: str
@@ -39,9 +40,11 @@ class Brought:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What a POST brings. ``once`` names its proof, which counts one time: it is spent when the mails are stored ("": no such).
+    """What a POST brings. ``once`` names its proof, which counts one time: it is spent when the mails are stored ("": no such
+    proof).
 
-    ``note`` is told to the operator where the POST is no mail, such as a subscription that waits for a yes; ``link`` is what to open.
+    ``note`` is shown to the operator if the POST is not a mail, for example a subscription that must be confirmed. ``link`` is
+    what to open.
     """
 
     mails: tuple[Brought, ...] = ()
@@ -51,7 +54,8 @@ class Delivery:
 
 
 class Refused(Exception):  # noqa: N818  (an answer rather than an error)
-    """The POST is not taken. ``status`` is the HTTP status, ``title`` says why, ``hint`` which setting at the provider to change."""
+    """The POST is not accepted. ``status`` is the HTTP status, ``title`` says why, ``hint`` says which setting at the provider
+    to change."""
 
     def __init__(self, status: int, title: str, hint: str = "") -> None:
         super().__init__(title)
@@ -61,7 +65,7 @@ class Refused(Exception):  # noqa: N818  (an answer rather than an error)
 
 
 class Adapter(Protocol):
-    """One provider: its fields and its proof. Pure but for the proof's keys, which it holds."""
+    """One provider: its fields and its proof. Pure, except that it has the keys for the proof."""
 
     @property
     def name(self) -> str:
@@ -70,13 +74,14 @@ class Adapter(Protocol):
 
     @property
     def unknown_recipient(self) -> int:
-        """What it is answered where no recipient is ours: a status that it does not try again, 200 where it knows none."""
+        """The answer if no recipient is ours: a status after which the provider does not try again, or 200 if the provider
+        knows none."""
         ...
 
     def take(self, posted: Posted, *, now: datetime) -> Delivery:
         """Check the proof, then read the mails.
 
         Raises:
-            Refused: no proof, a wrong one, one that is too old, or fields that are not there.
+            Refused: there is no proof, it is wrong or too old, or fields are missing.
         """
         ...

@@ -1,4 +1,5 @@
-"""What every route below ``/ingest`` shares: a body read in bounded memory, the answer behind the commit, and refusals as problem+json."""
+"""What all routes below ``/ingest`` share: a body read in bounded memory, an answer after the commit, and refusals as
+problem+json."""
 
 from __future__ import annotations
 
@@ -22,27 +23,27 @@ from mailbridge.store.entries import Token
 
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 BODY_PATIENCE = timedelta(minutes=2)
-"""In which a body must have come in, as `[smtp] data_timeout` by default: 25 MB at 1.7 Mbit/s."""
+"""The time within which a body must arrive, like `[smtp] data_timeout` by default: 25 MB at 1.7 Mbit/s."""
 
 RETRY_AFTER = "5"
 
 
 class Callers(Protocol):
-    """Who may post: the bearer tokens of role ``ingest``, and the secrets of Standard Webhooks."""
+    """Who may post: bearer tokens of role ``ingest``, and the secrets of Standard Webhooks."""
 
     async def bearer(self, request: Request) -> Token | None:
-        """The token that the request carries; None where it carries none.
+        """The token in the request. None if there is none.
 
         Raises:
-            HTTPException: 401 for a wrong one, 403 for one of another role, 429 after many wrong ones.
+            HTTPException: 401 for a wrong token, 403 for a token of another role, 429 after many wrong ones.
         """
         ...
 
     async def key(self, request: Request) -> Token:
-        """The token that stands in ``x-api-key``, or in ``Authorization``.
+        """The token in ``x-api-key`` or in ``Authorization``.
 
         Raises:
-            HTTPException: as `bearer`, and 401 where there is none.
+            HTTPException: as `bearer`, and 401 if there is none.
         """
         ...
 
@@ -51,18 +52,19 @@ class Callers(Protocol):
 
 
 class Spent(Protocol):
-    """Proofs that have counted already. Everything raises StoreUnavailable."""
+    """Proofs that have already counted. Everything raises StoreUnavailable."""
 
     async def has(self, proof: str) -> bool: ...
 
     async def spend(self, proof: str) -> None:
-        """Remember it, durably, for longer than any proof is good."""
+        """Remember a proof, durably, for longer than any proof is valid."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lobby:
-    """What every POST needs. ``largest`` is in octets, for one mail; ``on_answer`` is told how a post was answered, by way in."""
+    """What every POST needs. ``largest`` is the largest mail in octets. ``on_answer`` is told how each post was answered, by
+    ingress."""
 
     doorway: Doorway
     callers: Callers
@@ -71,10 +73,11 @@ class Lobby:
     storing: set[asyncio.Task[Answer]] = field(default_factory=set)
 
     async def stored(self, accepting: Awaitable[Answer]) -> Stored:
-        """Wait until a mail is stored. A client that leaves meanwhile changes nothing: the task is the daemon's, not the request's.
+        """Wait until a mail is stored. A client that leaves meanwhile changes nothing: the task belongs to the daemon, not to the
+        request.
 
         Raises:
-            Refused: 503; nothing was kept.
+            Refused: 503; nothing was stored.
         """
 
         async def run() -> Answer:
@@ -89,10 +92,10 @@ class Lobby:
         return answer
 
     def must_not_flood(self, request: Request, *, sender: str, recipients: tuple[str, ...]) -> None:
-        """Count a mail.
+        """Count a mail against the flood limits.
 
         Raises:
-            Refused: 429; sender, recipient or client has had its share.
+            Refused: 429; sender, recipient or client has reached its limit.
         """
         admission, now = self.doorway.admission, asyncio.get_running_loop().time()
         client, folded = request.client.host if request.client else "", tuple(one.casefold() for one in recipients)
@@ -102,10 +105,10 @@ class Lobby:
         admission.count(recipients=folded, sender=sender.casefold(), client=client, now=now)
 
     async def posted(self, request: Request, hold: Hold, *, most: int = 0) -> Posted:
-        """The request with its whole body, of at most ``most`` octets (0: as large as the largest mail makes it).
+        """The request with its whole body, of at most ``most`` octets (0: as much as the largest mail needs).
 
         Raises:
-            Refused: too large, too slow, broken off, or no memory left for it.
+            Refused: the body is too large, too slow or broken off, or no memory is left for it.
         """
         most, size, body = most or self.largest * 4 // 3 + (1 << 20), 0, io.BytesIO()
         try:
@@ -129,7 +132,8 @@ class Lobby:
 
 
 def problem(fault: Refused) -> Response:
-    """The refusal as problem+json (RFC 9457), with the setting to change; 200 without a body where a provider knows no refusal."""
+    """The refusal as problem+json (RFC 9457), with the setting to change. For a provider without a status for refusals: 200
+    without a body."""
     if fault.status < 300:
         return Response(status_code=fault.status, headers=NO_STORE)
     told = {"type": "about:blank", "title": fault.title, "status": fault.status}

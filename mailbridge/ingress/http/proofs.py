@@ -1,4 +1,4 @@
-"""Proofs of who posts: shared passwords, HMACs, public keys, and the age of a stamp. Every comparison takes constant time."""
+"""Proofs of who posts: shared passwords, HMACs, public keys, and the age of a timestamp. Every comparison takes constant time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from mailbridge.core.secret import Secret
 from mailbridge.ingress.http.posted import Refused
 
 TOLERANCE = timedelta(minutes=5)
-"""How far a stamp may be from our clock, either way (Standard Webhooks 1.0; Svix's and Stripe's default too)."""
+"""How far a timestamp may differ from our clock, in both directions (Standard Webhooks 1.0; also the default of Svix and
+Stripe)."""
 
 
 def same(given: str, wanted: str) -> bool:
@@ -22,7 +23,7 @@ def same(given: str, wanted: str) -> bool:
 
 
 def must_be_fresh(stamp: str, now: datetime, *, provider: str) -> None:
-    """Refuse a stamp (seconds since 1970) that is no number, or more than TOLERANCE from now.
+    """Refuse a timestamp (seconds since 1970) that is not a number, or differs from now by more than TOLERANCE.
 
     Raises:
         Refused: 401.
@@ -36,7 +37,8 @@ def must_be_fresh(stamp: str, now: datetime, *, provider: str) -> None:
 
 
 def basic(headers: Mapping[str, str], password: Secret, *, setting: str) -> None:
-    """The password of HTTP Basic (RFC 7617), as providers send it where the URL holds ``user:password@``. Any user will do.
+    """Check the password of HTTP Basic (RFC 7617), as providers send it if the URL has ``user:password@``. Any user name is
+    accepted.
 
     Raises:
         Refused: 401.
@@ -54,7 +56,7 @@ def basic(headers: Mapping[str, str], password: Secret, *, setting: str) -> None
 
 
 def hmac_sha256(key: Secret, *parts: bytes) -> bytes:
-    """HMAC-SHA-256 over the parts, one behind the other (RFC 2104)."""
+    """HMAC-SHA-256 over the concatenated parts (RFC 2104)."""
     mac = hmac.new(key.reveal().encode(), digestmod=hashlib.sha256)
     for part in parts:
         mac.update(part)
@@ -62,12 +64,13 @@ def hmac_sha256(key: Secret, *parts: bytes) -> bytes:
 
 
 def hex_matches(given: str, wanted: bytes) -> bool:
-    """Whether a hexadecimal text, in either case, is these octets."""
+    """Whether a hexadecimal text, in upper or lower case, stands for these octets."""
     return same(given.strip().casefold(), wanted.hex())
 
 
 def ecdsa_p256(key: str, signature: str, *parts: bytes) -> bool:
-    """Whether a Base64 signature (DER, ECDSA, P-256, SHA-256) of the parts is by the key (Base64 of a SubjectPublicKeyInfo)."""
+    """Whether a Base64 signature (DER, ECDSA, P-256, SHA-256) of the parts was made with the key (Base64 of a
+    SubjectPublicKeyInfo)."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -88,7 +91,8 @@ def ecdsa_p256(key: str, signature: str, *parts: bytes) -> bool:
 
 
 def standard_webhook(headers: Mapping[str, str], body: bytes, secrets: Sequence[Secret], now: datetime) -> str:
-    """The signature of Standard Webhooks 1.0 by any of the secrets (``whsec_`` and Base64). Returns the id of the message.
+    """Check the signature of Standard Webhooks 1.0 against each of the secrets (``whsec_`` and Base64). Returns the id of the
+    message.
 
     Raises:
         Refused: 401.
@@ -111,5 +115,5 @@ def standard_webhook(headers: Mapping[str, str], body: bytes, secrets: Sequence[
 
 
 def webhook_key(secret: Secret) -> bytes:
-    """The octets of a secret of Standard Webhooks. Raises ValueError for what is no Base64."""
+    """The octets of a secret of Standard Webhooks. Raises ValueError if it is not Base64."""
     return base64.b64decode(secret.reveal().removeprefix("whsec_"), validate=True)

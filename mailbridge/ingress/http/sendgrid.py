@@ -23,7 +23,7 @@ class _Envelope(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendGrid:
-    """``key`` is the public key of the security policy ("" where there is none), ``password`` the one in the URL."""
+    """``key`` is the public key of the security policy ("" if there is none), ``password`` the one in the URL."""
 
     key: str = ""
     password: Secret | None = None
@@ -31,7 +31,7 @@ class SendGrid:
     unknown_recipient: int = 200
 
     def take(self, posted: Posted, *, now: datetime) -> Delivery:
-        """See `Adapter.take`. Where both proofs are configured, both must hold."""
+        """See `Adapter.take`. If both proofs are configured, both must hold."""
         once = ""
         if self.key:
             stamp, signature = posted.headers.get(TIMESTAMP, ""), posted.headers.get(SIGNATURE, "")

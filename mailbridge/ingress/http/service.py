@@ -1,4 +1,5 @@
-"""The routes ``/ingest/mime`` and ``/ingest/<provider>``: each POST is proven, and answered 2xx only behind the commit."""
+"""The routes ``/ingest/mime`` and ``/ingest/<provider>``: each POST must prove itself, and is answered 2xx only after the
+commit."""
 
 from __future__ import annotations
 
@@ -25,10 +26,10 @@ from mailbridge.intake.answer import Answer
 log = logging.getLogger("mailbridge.ingest")
 
 Ask = Callable[[Envelope, str, Secret], Awaitable[Answer]]
-"""Stores a question to a person: the words, and the link that says yes."""
+"""Stores a question to a person: its words, and the link that says yes."""
 
 MOST_MAILS = 100
-"""Mails of one POST."""
+"""The largest number of mails in one POST."""
 
 
 KEYS: Mapping[str, str] = MappingProxyType(
@@ -41,11 +42,11 @@ KEYS: Mapping[str, str] = MappingProxyType(
         "ses": "ses_topics",
     }
 )
-"""What `[ingest]` needs for each provider."""
+"""The key of `[ingest]` that each provider needs."""
 
 
 def _how_it_is_configured(wanted: str) -> str:
-    """What is missing for a provider; the providers that there are where it is none of them."""
+    """What is missing in the configuration for a provider. For an unknown name: the providers that exist."""
     if wanted in KEYS:
         return f"set [ingest] {KEYS[wanted]}, and `mailbridge reload`"
     return f"there are mime and text, and with their keys in [ingest] {', '.join(KEYS)}"
@@ -62,7 +63,7 @@ class Ingest:
         self._in_use: set[str] = set()
 
     async def mime(self, request: Request) -> Response:
-        """A raw mail by a program of one's own. A wrong token is refused before the body is read."""
+        """A raw mail from a program of your own. A wrong token is refused before the body is read."""
         doorway, callers = self._lobby.doorway, self._lobby.callers
         with doorway.admission.hold() as hold:
             try:
@@ -78,7 +79,8 @@ class Ingest:
                 return self._told("mime", problem(fault))
 
     async def provider(self, request: Request) -> Response:
-        """A mail by the webhook of a mail service. What follows its name in the path is ignored: Mailgun wants it to end in ``/mime``."""
+        """A mail from the webhook of a mail service. The rest of the path after its name is ignored: Mailgun wants it to end
+        in ``/mime``."""
         wanted = request.path_params["name"]
         adapter = next((one for one in self._adapters() if one.name == wanted), None)
         if adapter is None:
@@ -95,13 +97,13 @@ class Ingest:
                 return self._told(adapter.name, problem(fault))
 
     async def _proven(self, adapter: Adapter, request: Request, hold: Hold) -> Delivery:
-        """What a post brings, if its proof holds; the post itself is dropped, so that a mail is in memory once.
+        """What a post brings, if its proof holds. The post itself is dropped, so that a mail is in memory once.
 
         Raises:
-            Refused: it is not taken.
+            Refused: it is not accepted.
         """
         posted = await self._lobby.posted(request, hold)
-        # Signatures of large bodies take milliseconds, and a certificate may have to be fetched: not in the event loop.
+        # Not in the event loop: signatures of large bodies take milliseconds, and a certificate may have to be fetched.
         delivery = await asyncio.to_thread(adapter.take, posted, now=self._lobby.doorway.now())
         hold.release()
         if len(delivery.mails) > MOST_MAILS:
@@ -115,10 +117,10 @@ class Ingest:
         return response
 
     async def _taken(self, adapter: Adapter, delivery: Delivery, request: Request) -> Response:
-        """Every mail of a delivery through the door, and then the answer.
+        """Pass every mail of a delivery to the intake, and then answer.
 
         Raises:
-            Refused: nothing of it is ours, its proof has counted already, or it is to come again.
+            Refused: no recipient is ours, the proof has already counted, or the post must be repeated.
         """
         if delivery.note:
             await self._noted(adapter, delivery)
@@ -141,10 +143,10 @@ class Ingest:
         return Response(status_code=204 if isinstance(adapter, Mime) else 200, headers=NO_STORE)
 
     async def _noted(self, adapter: Adapter, delivery: Delivery) -> None:
-        """What is no mail, told to the operator; a question is kept with its link, for a person to answer.
+        """Report to the operator a post that is not a mail. A question is stored with its link, for a person to answer.
 
         Raises:
-            Refused: 503; the question was not kept.
+            Refused: 503; the question was not stored.
         """
         log.warning("%s", delivery.note, extra={"event": log_events.POST_NOTED, "provider": adapter.name})
         if delivery.link:
@@ -159,7 +161,7 @@ class Ingest:
             await self._lobby.stored(self._ask(envelope, delivery.note, Secret(delivery.link)))
 
     async def _is_stored(self, adapter: Adapter, brought: Brought, request: Request) -> bool:
-        """Store one mail; False where no recipient is ours.
+        """Store one mail. False if no recipient is ours.
 
         Raises:
             Refused: a flood, or it cannot be stored now.
@@ -187,7 +189,8 @@ class Ingest:
 
 
 def _with_line_ends(content: bytes) -> bytes:
-    """A mail whose line ends were made LF on the way, as it was sent: with CRLF, which signatures are made over (RFC 5322 2.3)."""
+    """A mail whose line ends became LF on the way, with CRLF again as it was sent. Signatures are made over CRLF (RFC 5322
+    2.3)."""
     return content if b"\r" in content else content.replace(b"\n", b"\r\n")
 
 

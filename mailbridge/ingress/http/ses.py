@@ -1,7 +1,8 @@
-"""Amazon SES by SNS: a signed notification with the mail in it, from a topic that is named in the configuration.
+"""Amazon SES by SNS: a signed notification with the mail in it, from a topic that the configuration names.
 
-A valid signature says "some topic of SNS", anybody's: only the pinned topic makes it ours. The certificate is fetched from Amazon's own
-hosts and kept by the caller (`certificate`); the subscription is never confirmed by itself, it is shown with its link.
+A valid signature only says "some topic of SNS", which can be anybody's. Only the named topic makes it ours. The certificate is
+fetched from Amazon's own hosts and kept by the caller (`certificate`). The subscription is never confirmed automatically; its
+link is shown to the operator.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from mailbridge.ingress.http.posted import Brought, Delivery, Posted, Refused
 HOST = re.compile(r"sns\.[a-z]{2}(?:-[a-z]+){1,3}-\d\.amazonaws\.com(?:\.cn)?")
 CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9A-Za-z]{1,64}\.pem")
 OLDEST = timedelta(hours=1)
-"""SNS tries again for up to an hour; an older notification is a replay."""
+"""SNS tries again for up to an hour. An older notification is a replay."""
 
 LARGEST = 1 << 20
-"""SNS takes 256 KiB a message, and SES mails of 150 KB; JSON in JSON makes more of them."""
+"""Octets. SNS accepts 256 KiB a message, and SES mails of 150 KB. JSON inside JSON makes them larger."""
 
 SIGNED = ("Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 
@@ -70,7 +71,8 @@ class _Received(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ses:
-    """``topics`` are the ARNs that may post. ``certificate`` gives the PEM of an allowed URL, and raises OSError where it cannot."""
+    """``topics`` are the ARNs that may post. ``certificate`` returns the PEM of an allowed URL, and raises OSError if it
+    cannot."""
 
     topics: frozenset[str]
     certificate: Callable[[str], bytes]
@@ -117,7 +119,7 @@ class Ses:
 
 
 def _is_amazons(text: str) -> bool:
-    """Whether an URL is one at which Amazon SNS keeps a certificate: its host decides whose signature counts."""
+    """Whether Amazon SNS keeps certificates at this URL. The host decides whose signature counts."""
     try:
         url = urlsplit(text)
         host = url.hostname or ""
@@ -128,7 +130,7 @@ def _is_amazons(text: str) -> bool:
 
 
 def _signed(told: _Notification) -> bytes:
-    """The text that SNS signs: names and values in the order of the alphabet, those that the type has."""
+    """The text that SNS signs: names and values in alphabetical order, those that this type has."""
     is_notification = told.Type == "Notification"
     left_out = {"SubscribeURL", "Token"} if is_notification else {"Subject"}
     lines = []

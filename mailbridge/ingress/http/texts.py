@@ -1,4 +1,5 @@
-"""``/ingest/text``, and Skyvern's own ``/v1/credentials/totp``: texts without a signature, for which the token that brings them speaks."""
+"""``/ingest/text``, and Skyvern's own ``/v1/credentials/totp``: texts without a signature. The token that brings them vouches
+for them."""
 
 from __future__ import annotations
 
@@ -23,19 +24,19 @@ from mailbridge.intake.vouching import TokenWord
 from mailbridge.store.entries import Token
 
 MOST = 1 << 20
-"""Octets of a text as it is posted; with ``raw`` as many as a mail may have."""
+"""Octets of a posted text. With ``raw`` it may have as many as a mail."""
 
 RUN_IDS = ("workflow_run_id", "workflow_id", "task_id")
 RUN_ID = re.compile(r"[A-Za-z]{1,10}_[A-Za-z0-9]{1,60}")
 BARE = re.compile(r"(?=[A-Za-z-]*\d)[A-Za-z0-9-]{4,10}")
-"""A code that stands alone: Skyvern takes up to ten characters as the code itself."""
+"""A code alone: Skyvern takes a text of up to ten characters as the code itself."""
 
 Accept = Callable[[Envelope, TokenWord], Awaitable[Answer]]
 Spelling = Callable[[str], str | None]
-"""How an identifier is spelled where codes are pushed; None where no code can ever come for it."""
+"""Gives the spelling of an identifier under which codes are pushed; None if no code can ever come for it."""
 
 Found = Callable[[int, str], Awaitable[Draft | None]]
-"""What a mail came to for an identifier."""
+"""Gives the draft of the delivery that a mail led to for an identifier; None if it led to none."""
 
 
 class Texts:
@@ -63,7 +64,7 @@ class Texts:
                 return self._told("text", problem(fault))
 
     async def skyvern(self, request: Request) -> Response:
-        """A code as it would be posted to Skyvern, answered as Skyvern 1.0.56 does."""
+        """A code in the form that is posted to Skyvern, answered like Skyvern 1.0.56 does."""
         with self._lobby.doorway.admission.hold() as hold:
             try:
                 token = await self._lobby.callers.key(request)
@@ -83,10 +84,10 @@ class Texts:
         return response
 
     def _recipient(self, token: Token, identifier: str, ids: Mapping[str, str | None]) -> Recipient:
-        """For whom a text is.
+        """The recipient of a text.
 
         Raises:
-            Refused: the token does not speak for the identifier, or no code can ever come for it.
+            Refused: the token may not post for the identifier, or no code can ever come for it.
         """
         if not token.may_bring(identifier):
             hint = "mailbridge token add --role ingest --identifier IDENTIFIER makes a token for one; this one is for others, or for raw mails"
@@ -113,7 +114,7 @@ class Texts:
             mail_from="",
             rcpt_to=(mailbox,) if mailbox else (),
             content=written.content,
-            # A raw mail is as old as its arrival here: an older moment would let an old signature count.
+            # A raw mail counts as of its arrival here: with an earlier time an old signature would count.
             received_at=written.received_at or now if not written.is_raw else now,
             ingress="http",
             peer="text",
@@ -122,7 +123,7 @@ class Texts:
         return stored.receipt.mail_id
 
     async def _addressed(self, request: Request, written: Written) -> int:
-        """Store a text for one of our addresses, as a mail that has to prove itself like any other."""
+        """Store a text for one of our addresses, as a mail that must prove itself like any other."""
         doorway = self._lobby.doorway
         if not doorway.admission.is_ours(written.rcpt):
             raise Refused(404, "mail is not taken for this rcpt", "mailbridge address list shows the addresses")
@@ -140,7 +141,7 @@ class Texts:
 
 
 def _asked(posted: Posted) -> dict[str, Any]:
-    """Skyvern's own body. Raises Refused."""
+    """The body in Skyvern's own format. Raises Refused."""
     try:
         asked = msgspec.json.decode(posted.body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -154,7 +155,8 @@ def _asked(posted: Posted) -> dict[str, Any]:
 
 
 def _spelled_out(posted: Posted, asked: dict[str, Any]) -> Posted:
-    """The same for `read_written`. A bare code is said to be one, as Skyvern takes it; words around it would say so themselves."""
+    """The same for `read_written`. A bare code gets words that say it is a code, as Skyvern takes it; other texts have their
+    own words."""
     content = asked["content"].strip()
     text = f"Your verification code is: {content}" if BARE.fullmatch(content) else content
     told = {"identifier": asked["totp_identifier"], "text": text}
@@ -162,7 +164,7 @@ def _spelled_out(posted: Posted, asked: dict[str, Any]) -> Posted:
 
 
 def _run_id(asked: dict[str, Any], name: str) -> str | None:
-    """The id of a run that the code is for. Raises Refused."""
+    """The id of the run that the code is for. Raises Refused."""
     value = asked.get(name)
     if value is None or value == "":
         return None
@@ -172,7 +174,7 @@ def _run_id(asked: dict[str, Any], name: str) -> str | None:
 
 
 def _answer(asked: dict[str, Any], number: int, draft: Draft | None, now: datetime) -> dict[str, Any]:
-    """The row as Skyvern shows one; its times are UTC without saying so. Without a code it waits for a person."""
+    """The row in the form that Skyvern returns. Its times are UTC but do not say so. Without a code it waits for a person."""
     at = now.replace(tzinfo=None).isoformat()
     row: dict[str, Any] = {
         "totp_identifier": draft.identifier if draft is not None else asked["totp_identifier"].strip(),

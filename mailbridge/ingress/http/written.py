@@ -1,4 +1,5 @@
-"""``/ingest/text``: one flat JSON or form from what is no mail service (a phone that forwards SMS, n8n, Make, Zapier), made a mail."""
+"""``/ingest/text``: one flat JSON or form from something that is not a mail service (a phone that forwards SMS, n8n, Make,
+Zapier), made into a mail."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ OTHER_NAMES = {
     "sender": "from",
     "title": "subject",
 }
-"""Names that senders use for the same: Skyvern's, SMS forwarders' for Android, and Twilio's (whose names begin with a capital)."""
+"""Other names for the same fields: Skyvern's, those of SMS forwarders for Android, and Twilio's (which begin with a capital
+letter)."""
 
 LONGEST_LINE = 900
 UNSAFE = re.compile(r"[\x00-\x1f\x7f]+")
@@ -34,7 +36,7 @@ UNSAFE = re.compile(r"[\x00-\x1f\x7f]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What was posted. ``rcpt`` or ``identifier`` is given. ``content`` is a mail, made of the text or as posted (``is_raw``)."""
+    """A posted text. ``rcpt`` or ``identifier`` is given. ``content`` is a mail, made of the text or as posted (``is_raw``)."""
 
     rcpt: str
     identifier: str
@@ -45,10 +47,10 @@ class Written:
 
 
 def read_written(posted: Posted, *, now: datetime) -> Written:
-    """Read it. Unknown keys are ignored, so that a whole record may be sent.
+    """Read a posted text. Unknown keys are ignored, so that a whole record may be sent.
 
     Raises:
-        Refused: no JSON object or form, neither ``identifier`` nor ``rcpt``, no text, or a value of the wrong type.
+        Refused: it is no JSON object or form, has neither ``identifier`` nor ``rcpt``, no text, or a value of the wrong type.
     """
     fields = _fields(posted)
     rcpt, identifier = fields.get("rcpt", "").strip(), fields.get("identifier", "").strip()
@@ -96,7 +98,7 @@ KNOWN = frozenset({"identifier", "rcpt", "from", "subject", "text", "html", "raw
 
 
 def _moment(text: str, now: datetime) -> datetime:
-    """RFC 3339, or seconds or milliseconds since 1970; never later than now."""
+    """A time from RFC 3339, or from seconds or milliseconds since 1970. Never later than now."""
     try:
         seconds = float(text)
         at = datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, now.tzinfo)
@@ -111,8 +113,8 @@ def _moment(text: str, now: datetime) -> datetime:
 
 
 def _mail(fields: dict[str, str], sender: str, to: str, at: datetime) -> bytes:
-    """A mail with what was posted, so that one reading serves all. Line ends and headers are the library's to write. The same text
-    makes the same mail."""
+    """A mail with the posted text, so that one reader works for all. The library writes line ends and headers. The same text
+    always makes the same mail."""
     mail = EmailMessage(policy=SMTP)
     mail["Date"] = at
     mail["Subject"] = UNSAFE.sub(" ", fields.get("subject", ""))[:LONGEST_LINE]

@@ -1,4 +1,4 @@
-"""Arguments of commands as a server wants them: folders, sets of UIDs."""
+"""Arguments of commands in the form that a server expects: folders, sets of UIDs."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def day(at: datetime) -> bytes:
 
 
 def folder_argument(folder: str) -> bytes:
-    """A folder's name as a command wants it: modified UTF-7 (RFC 3501 5.1.3), quoted."""
+    """A folder's name for a command: modified UTF-7 (RFC 3501 5.1.3), quoted."""
     encoded: bytes = imap_utf7.encode(folder)
     return b'"' + encoded.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
 def uid_set(uids: Iterable[int]) -> bytes:
-    """``1:3,5``."""
+    """A set of UIDs such as ``1:3,5``."""
     return span_set(spans_of(uids))
 
 
 def span_set(spans: Iterable[tuple[int, int]]) -> bytes:
-    """Spans of UIDs, both ends included, as ``1:3,5``."""
+    """Spans of UIDs, both ends included, as a set such as ``1:3,5``."""
     return b",".join(b"%d" % low if low == high else b"%d:%d" % (low, high) for low, high in spans)
 
 

@@ -1,11 +1,12 @@
 """When a mail came, and whether its server's clock can be believed about it.
 
-The server's word is INTERNALDATE (RFC 3501 2.3.3). Where it says that a mail which has just appeared is old, the mail was moved in
-from another folder, or the server's clock is wrong. The mail itself tells which: its Date was written by the sender, its topmost
-Received by a relay, or by the same wrong clock. Two mails in a row, or one canary, and the server's clock is taken to be wrong by that much.
+The server says so by INTERNALDATE (RFC 3501 2.3.3). If it says that a mail which has just appeared is old, then the mail was
+moved in from another folder, or the server's clock is wrong. The mail itself shows which: its Date was written by the sender, its
+topmost Received by a relay, or by the same wrong clock. After two such mails in a row, or one canary, the server's clock counts
+as wrong by that much.
 
-Where the server dates a mail as new that was moved in, both of the mail's own dates are old. One of them alone says nothing: mail is
-delayed on its way, and the clocks of senders and relays are wrong now and then.
+If the server dates a mail as new that was moved in, both of the mail's own dates are old. One of them alone says nothing: mail is
+delayed on its way, and the clocks of senders and relays are sometimes wrong.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from mailbridge.ingress.imap.responses import Fetched
 from mailbridge.trust.dates import moment
 
 SKEW = timedelta(minutes=2)
-"""How far the server's clock may differ from ours without being wrong."""
+"""How far the server's clock may differ from ours without counting as wrong."""
 OWN_SKEW = timedelta(minutes=5)
 """How far the clocks of sender and relays may differ."""
 SECOND = timedelta(seconds=1)
 HEAD = 65_536
-"""Octets of a mail in which its header is looked for."""
+"""Octets of a mail in which its header is searched."""
 
 
 class Arrivals:
@@ -36,13 +37,14 @@ class Arrivals:
         self.drift = timedelta()
 
     def expect(self, drift: timedelta) -> None:
-        """An earlier daemon believed that; the next mail confirms it or not."""
+        """Note what an earlier daemon believed. The next mail confirms it or not."""
         if drift:
             self._suspected = drift
             self._ages.expect(drift)
 
     def at(self, mail: Fetched, *, seen: datetime | None) -> datetime:
-        """When a mail came, never in the future. ``seen``: when it was not there yet; None: nobody looked."""
+        """When a mail came, never in the future. ``seen`` is the last time at which it was not there yet; None: nobody had
+        looked."""
         now = self._ages.now()
         written, received = own_dates(mail.content or b"")
         known = [one for one in (written, received) if one is not None]
@@ -55,7 +57,7 @@ class Arrivals:
             return min(now, max(known)) if is_old else now
         age = self._ages.of(mail.at)
         arrived = min(now, now - age + SECOND)
-        if seen is None:  # mailutils dates every mail anew in each session
+        if seen is None:  # mailutils dates every mail again in each session
             return min(arrived, max(known)) if is_old else arrived
         is_contradicted = arrived < seen - SKEW or age < -SKEW
         if is_contradicted and written is not None and received is not None and seen - OWN_SKEW <= written <= now + OWN_SKEW:
@@ -75,13 +77,13 @@ class Arrivals:
         return max(arrived, seen) if arrived < seen else arrived
 
     def canary(self, at: datetime, *, under_way: timedelta) -> None:
-        """A mail that we sent so long ago has arrived with that date: it tells the server's clock at once."""
+        """Note that a mail which we sent ``under_way`` ago has arrived with this date. That shows the server's clock at once."""
         now = self._ages.now()
         sent = now - under_way
         self._believe(timedelta() if sent - SKEW <= at <= now + SKEW else at - sent)
 
     def _suspect(self, drift: timedelta) -> None:
-        """A mail that has just come tells how far the server's clock is off."""
+        """Note how far the server's clock is wrong according to a mail that has just come."""
         before, self._suspected = self._suspected, drift
         if abs(drift) <= SKEW or (before is not None and abs(drift - before) <= SKEW):
             self._believe(drift if abs(drift) > SKEW else timedelta())
@@ -97,7 +99,7 @@ class Arrivals:
 
 
 def own_dates(content: bytes) -> tuple[datetime | None, datetime | None]:
-    """The moments of a mail's Date and of its topmost Received (RFC 5322 3.6.7); None where there is none, or it has two readings."""
+    """The times of a mail's Date and of its topmost Received (RFC 5322 3.6.7). None for one that is missing or ambiguous."""
     head = (b"\n" + content[:HEAD].replace(b"\r\n", b"\n")).partition(b"\n\n")[0].decode("latin-1")
     written = received = None
     for line in head.replace("\n ", " ").replace("\n\t", " ").split("\n"):

@@ -1,6 +1,6 @@
-"""How long a mailbox is left alone after a fault: full jitter, longer each time, and forgotten only when a session has lasted.
+"""How long a mailbox is left alone after a fault: full jitter, longer each time, and reset only after a session has lasted.
 
-A completed login proves nothing: a server that takes the login and hangs up at once would be logged in to for ever.
+A completed login proves nothing: we would log in for ever to a server that accepts the login and hangs up at once.
 """
 
 from __future__ import annotations
@@ -11,26 +11,30 @@ from datetime import timedelta
 from mailbridge.ingress.imap.faults import Kind, MailboxFault, is_for_all, is_quota
 
 STABLE = timedelta(seconds=60)
-"""A session that lasted so long proves that all is well."""
+"""A session that lasted this long proves that all is well."""
 QUICK = 5
-"""So many times in a row a broken session is replaced within a second; after that the pauses grow."""
+"""A broken session is replaced within a second this many times in a row. After that the pauses grow."""
 ODD = 6
-"""So many sessions in a row may end over a mail, with none given in between, before the pauses grow: two mails with three tries each."""
+"""This many sessions in a row may end because of a mail, with no mail received in between, before the pauses grow: two mails
+with three tries each."""
 FIRST = 0.2
 LONGEST = 300.0
 UNREACHED = 50.0
-"""Seconds between two attempts at the most, during the first hour of a fault: once it is over, the mailbox is watched within a minute."""
+"""The longest pause between two attempts, in seconds, during the first hour of a fault. So after the fault the mailbox is
+watched within a minute."""
 HOUR = 90
-"""So many attempts, with 25 to 50 s between them, take about an hour; after that a person is needed, who sends a HUP."""
+"""This many attempts, 25 to 50 s apart, take about an hour. After that a person is needed, who sends a HUP."""
 BUSY_FIRST, BUSY_LONGEST = 30.0, 900.0
-"""Seconds for a server that is busy, at first, and where it names a quota at last: that is over after hours."""
+"""Seconds for a busy server: the first pause, and the longest one if it names a quota, which is used up for hours."""
 REFUSED = (3.0, 15.0, UNREACHED)
-"""Seconds between logins that the server refuses: soon at first, since it may be its own trouble, then for an hour as `UNREACHED`."""
+"""Seconds between logins that the server refuses. They are short at first, since the server may have a problem of its own.
+Then they are like `UNREACHED` for an hour."""
 RARELY = 900.0
-"""Seconds between logins that were refused for an hour: no provider counts four wrong passwords an hour as an attack."""
+"""Seconds between logins after they were refused for an hour. No provider treats four wrong passwords an hour as an attack."""
 SHUT_OUT_AFTER, SHUT_OUT = 3, 300.0
-"""A server that takes no connection any more after so many refused logins has shut this address out (fail2ban). From then on a
-login that is refused is tried again after 150 to 300 s: it bans after five in ten minutes, and for a week who comes again and again."""
+"""If a server accepts no connection any more after this many refused logins, it has banned this address (fail2ban). From then
+on a refused login is tried again after 150 to 300 s. fail2ban bans after five in ten minutes, and for a week if the client
+comes again and again."""
 
 
 class Backoff:
@@ -48,18 +52,18 @@ class Backoff:
         self._is_shut_out = False
 
     def gave(self) -> None:
-        """The server has given a mail: those that it does not give are exceptions."""
+        """Note that the server has given a mail. So mails that it does not give are exceptions."""
         self._odd = 0
 
     def lasted(self, session: timedelta) -> None:
-        """A session came to its end after ``session``."""
+        """Note that a session ended after this time."""
         if session >= STABLE:
             self._broken = self._busy = self._ended = 0
         self._unreached = self._refused = self._parked = 0
         self._is_shut_out = False
 
     def after(self, fault: MailboxFault, *, was_watching: bool) -> timedelta:
-        """The pause before the next attempt. ``was_watching``: the session had come as far as its folder."""
+        """The pause before the next attempt. ``was_watching``: the session had opened its folder."""
         match fault.kind:
             case Kind.REFUSED:
                 self._refused += 1
@@ -70,7 +74,7 @@ class Backoff:
             case Kind.CONSENT:
                 pause = LONGEST * (0.5 + self._dice() / 2)
             case Kind.BUSY if was_watching and not self._ended and fault.pause is None and not is_for_all(str(fault)):
-                self._ended += 1  # "unavailable" is what a server says that is restarted: it may be back at once
+                self._ended += 1  # a server that is being restarted says "unavailable": it may be back at once
                 pause = self._after_network(was_watching=True)
             case Kind.BUSY:
                 self._busy += 1
@@ -86,7 +90,7 @@ class Backoff:
         return timedelta(seconds=pause)
 
     def _refused_for(self) -> float:
-        """The longest pause after a login that was refused."""
+        """The longest pause after a refused login."""
         if self._refused >= HOUR:
             return RARELY
         return SHUT_OUT if self._is_shut_out else REFUSED[min(self._refused, len(REFUSED)) - 1]

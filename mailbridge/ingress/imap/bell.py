@@ -1,4 +1,4 @@
-"""A bell that any thread may ring, and that one thread hears while it waits for its connection: a pipe for poll()."""
+"""A bell that any thread may ring. One thread hears it while it waits for its connection: a pipe for poll()."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Stopped(Exception):  # noqa: N818  (a way out)
 
 
 class Bell:
-    """``descriptor`` can be read once it was rung, until `drain`."""
+    """``descriptor`` is readable after `ring`, until `drain`."""
 
     def __init__(self) -> None:
         self.descriptor, self._ring = os.pipe()
@@ -21,12 +21,12 @@ class Bell:
         self._is_closed = False
 
     def ring(self) -> None:
-        """Wake whoever waits. Cheap, and safe from any thread."""
+        """Wake the waiting thread. Cheap, and safe from any thread."""
         with contextlib.suppress(BlockingIOError, OSError):
             os.write(self._ring, b"w")
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is rung, for so long at the most; whether it was. It is silent afterwards."""
+        """Wait for up to ``seconds`` until it rings. Returns whether it rang. Afterwards it is silent."""
         poll = select.poll()
         poll.register(self.descriptor, select.POLLIN)
         is_rung = bool(poll.poll(max(0.0, seconds) * 1000))
@@ -34,13 +34,13 @@ class Bell:
         return is_rung
 
     def drain(self) -> None:
-        """It is heard."""
+        """Silence the bell."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self.descriptor, 4096):
                 pass
 
     def close(self) -> None:
-        """Give the descriptors back; once more does nothing."""
+        """Close the descriptors. A second call does nothing."""
         if not self._is_closed:
             self._is_closed = True
             os.close(self.descriptor)

@@ -1,6 +1,7 @@
-"""`oauth login`: a person allows mailbridge to read a mailbox, in a browser on this machine (RFC 8252, PKCE) or on another (RFC 8628).
+"""`oauth login`: a person allows mailbridge to read a mailbox, in a browser on this machine (RFC 8252, PKCE) or on another one
+(RFC 8628).
 
-What comes out is a refresh token; it goes into the vault, and nobody sees it.
+The result is a refresh token. It goes into the vault, and nobody sees it.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ FAILED = (
     b"<!doctype html><title>mailbridge</title><p>The permission was not given, or does not open the mailbox. See the terminal."
 )
 PASTED_PORT = 8497
-"""In the redirect where nobody listens: it only stands in the address that is pasted back."""
+"""The port in the redirect if nobody listens. It is only a part of the address that the person pastes."""
 
 Check = Callable[[Secret], Secret]
-"""Whether a refresh token opens the mailbox; gives the token as it is afterwards. Raises MailboxFault."""
+"""Checks whether a refresh token opens the mailbox. Returns the token as it is afterwards. Raises MailboxFault."""
 
 
 def as_it_is(token: Secret) -> Secret:
-    """Nothing is tried."""
+    """Check nothing."""
     return token
 
 
@@ -48,8 +49,8 @@ def by_browser(
     port: int = 0,
     check: Check = as_it_is,
 ) -> Secret:
-    """Authorization code with PKCE over a listener on loopback (``port`` 0: any). ``show`` gets the address to open. The browser is told
-    yes only when the code is exchanged and ``check`` has passed.
+    """Authorization code with PKCE, with a listener on loopback (``port`` 0: any). ``show`` gets the address to open. The browser
+    shows success only after the code is exchanged and ``check`` has passed.
 
     Raises:
         MailboxFault: the permission was not given, not in time, or does not open the mailbox.
@@ -70,7 +71,7 @@ def by_paste(
     port: int = 0,
     check: Check = as_it_is,
 ) -> Secret:
-    """The same without a listener: ``read`` gives the address that the browser was sent to, on whatever machine that was.
+    """The same without a listener: ``read`` returns the address to which the browser was sent, on any machine.
 
     Raises:
         MailboxFault: as `by_browser`; or what was pasted is not that address.
@@ -81,7 +82,7 @@ def by_paste(
 
 
 class Question:
-    """One request for a permission: the address that asks for it, and what its answer is exchanged with."""
+    """One request for a permission: the address that asks for it, and the data with which its answer is exchanged."""
 
     def __init__(self, settings: OAuthSettings, *, username: str, redirect: str) -> None:
         self._settings = settings
@@ -109,10 +110,10 @@ class Question:
         return hmac.compare_digest(query.get("state", [""])[0].encode(), self._state.encode())
 
     def code_of(self, address: str, account: str) -> str:
-        """The code in an address that the browser was sent to.
+        """The code in the address to which the browser was sent.
 
         Raises:
-            MailboxFault: it is none, or the permission was not given.
+            MailboxFault: it is not such an address, or the permission was not given.
         """
         parts = urlsplit(address)
         query = parse_qs(parts.query or (parts.path if "=" in parts.path else ""))
@@ -127,7 +128,7 @@ class Question:
         """The refresh token for a code.
 
         Raises:
-            MailboxFault: the provider does not give one.
+            MailboxFault: the provider gives none.
         """
         fields = {
             **client_fields(self._settings),
@@ -147,7 +148,7 @@ def by_device(
     timeout: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Secret:
-    """Device code: ``show`` gets the address to open anywhere and the words to type there.
+    """Device code: ``show`` gets the address to open on any device, and the words to type there.
 
     Raises:
         MailboxFault: the permission was not given, or not in time.
@@ -176,7 +177,7 @@ def by_device(
 
 
 class _Loopback:
-    """A listener for one redirect to this machine, which is answered when it is known what came of it."""
+    """A listener for one redirect to this machine. The browser gets its answer when the result is known."""
 
     def __init__(self, port: int) -> None:
         self._found: Secret | MailboxFault | None = None
@@ -193,7 +194,7 @@ class _Loopback:
                 self.wfile.write(body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (http.server's name)
-                """The address holds the code: not logged."""
+                """Log nothing: the address contains the code."""
 
         try:
             self._server = HTTPServer(("127.0.0.1", port), Handler)
@@ -209,7 +210,7 @@ class _Loopback:
         self._server.server_close()
 
     def take(self, path: str) -> tuple[int, bytes]:
-        """Status and page for a request; anything but the redirect is answered and forgotten."""
+        """Status and page for a request. Anything except the redirect is answered and ignored."""
         found = self._finish(path) if self._found is None else None
         if found is None:
             return 400, FAILED
@@ -217,7 +218,7 @@ class _Loopback:
         return (200, DONE) if isinstance(found, Secret) else (400, FAILED)
 
     def answered(self, question: Question, done: Callable[[str], Secret], account: str, timeout: float) -> Secret:
-        """What came of the redirect, once it is there. Raises MailboxFault."""
+        """The result of the redirect, when it has come. Raises MailboxFault."""
 
         def finish(path: str) -> Secret | MailboxFault | None:
             if not question.is_of(parse_qs(urlsplit(path).query)):

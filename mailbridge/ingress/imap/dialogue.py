@@ -1,7 +1,7 @@
-"""One IMAP dialogue: connecting, the greeting, a command and everything that is told until its completion.
+"""One IMAP dialogue: the connection, the greeting, and commands with everything that arrives until their completion.
 
-imapclient connects and logs in; what follows is read here. Every response goes through `_note`, whichever command it arrives with, so
-that an announcement of new mail is never lost. Not thread-safe: one thread owns a connection.
+imapclient connects and logs in. What follows is read here. Every response goes through `_note`, whichever command it arrives
+with, so that an announcement of new mail is never lost. Not thread-safe: one thread owns a connection.
 """
 
 from __future__ import annotations
@@ -33,21 +33,24 @@ from mailbridge.ingress.imap.responses import LITERAL, Fetched, Response, fetche
 from mailbridge.ingress.imap.stream import MAX_LITERAL, Endpoint, Stream, speaks_tls
 
 WHOLE = 1_048_576
-"""Octets of one literal that are kept; what is beyond is read and thrown away."""
+"""Octets of one literal that are kept. The rest is read and discarded."""
 ROUND_LIMIT = 120.0
-"""Seconds that one command may take in all, however slowly its answer drips."""
+"""Seconds that one whole command may take, however slowly its answer arrives."""
 
 
 class Dialogue(IMAPClient):  # type: ignore[misc]
-    """A connection, logged in or not. ``exists`` is the count of the open folder; ``has_news`` that mail was announced since
-    `forget_news`, ``arrived`` how many; ``pushed`` are mails that came whole with their announcement (NOTIFY);
-    ``alert`` is the last ``[ALERT]`` of the server. ``reports_expunge``: a mail that goes away is news too."""
+    """A connection, logged in or not.
+
+    ``exists`` is the count of the open folder. ``has_news``: mail was announced since `forget_news`; ``arrived`` is how many.
+    ``pushed`` are mails that came complete with their announcement (NOTIFY). ``alert`` is the last ``[ALERT]`` of the server.
+    ``reports_expunge``: a mail that goes away is news too.
+    """
 
     def __init__(self, endpoint: Endpoint, habits: Habits | None = None) -> None:
         """Connect, read the greeting, and start TLS.
 
         Raises:
-            MailboxFault: what stands in the way, and what fixes it.
+            MailboxFault: what prevents it, and what fixes it.
         """
         self.habits = habits or Habits()
         if habits is None:
@@ -82,7 +85,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         return Silence(fault.kind, f"{fault} within {waited:g} s; the next attempt waits up to {longer:g} s for it")
 
     def _no_greeting(self) -> MailboxFault:
-        """What a server means that says nothing at first: it waits for TLS, or it takes its time."""
+        """The meaning of a server that says nothing at first: it waits for TLS, or it is slow."""
         at, waited = self._endpoint, self._endpoint.read_timeout
         where = f"{at.host} port {at.port}"
         if not at.is_tls and speaks_tls(at):
@@ -97,7 +100,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         return Stream(self._endpoint)
 
     def _set_read_timeout(self) -> None:
-        """The stream keeps its own deadlines on a non-blocking socket."""
+        """Does nothing: the stream has its own deadlines, on a non-blocking socket."""
 
     @property
     def _stream(self) -> Stream:
@@ -106,20 +109,20 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
 
     @property
     def is_logged_in(self) -> bool:
-        """Whether the server knows who we are already: it greeted with PREAUTH (RFC 3501 7.1.4)."""
+        """Whether the server already knows who we are: it greeted with PREAUTH (RFC 3501 7.1.4)."""
         return bool(self._imap.state == "AUTH")
 
     @property
     def unread(self) -> int:
-        """Untagged responses that the library keeps for whoever asks."""
+        """Untagged responses that the library keeps for later."""
         return sum(map(len, self._stream.untagged_responses.values()))
 
     def close(self) -> None:
-        """Hang up at once, without a LOGOUT that a hung server would not answer."""
+        """Close at once, without a LOGOUT that a hung server would not answer."""
         self._stream.shutdown()
 
     def leave(self) -> None:
-        """Say LOGOUT if nothing is in the way, and hang up."""
+        """Send LOGOUT if that is possible, and close."""
         with contextlib.suppress(MailboxFault):
             done = b"DONE\r\n" if self._idle is not None else b""
             self._stream.send(done + b"Z LOGOUT\r\n")
@@ -127,7 +130,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
 
     @contextmanager
     def patient(self, what: str) -> Iterator[None]:
-        """For a block in which the answer to one kind of command is waited for, as long as that kind may take here.
+        """Inside this block an answer to one kind of command may take as long as that kind may take on this server.
 
         Raises:
             Silence: it was not answered; the next session waits longer for it.
@@ -149,10 +152,10 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
     # commands
 
     def run(self, command: bytes, *, what: str) -> list[Response]:
-        """One command, out of IDLE if need be; the untagged responses that came with it.
+        """Send one command, after leaving IDLE if necessary. Returns the untagged responses that came with it.
 
         Raises:
-            MailboxFault: NO, BAD, BYE, or the connection is gone; ``what`` names the command to a person.
+            MailboxFault: NO, BAD, BYE, or the connection is gone; ``what`` names the command for a person.
         """
         told, last = self.ask(command, what=what)
         if last.status != b"OK":
@@ -160,7 +163,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         return told
 
     def ask(self, command: bytes, *, what: str) -> tuple[list[Response], Response]:
-        """The same, with the completion, whatever it is.
+        """The same, but also returns the completion, whatever it is.
 
         Raises:
             MailboxFault: BYE, or the connection is gone.
@@ -172,7 +175,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         return self._until(tag, what)
 
     def learn_abilities(self) -> frozenset[str]:
-        """CAPABILITY, asked anew: after the login servers tell more. Upper case."""
+        """Ask for CAPABILITY again: after the login servers offer more. The result is upper case."""
         found: set[str] = set()
         for response in self.run(b"CAPABILITY", what="CAPABILITY"):
             if response.status == b"CAPABILITY":
@@ -181,17 +184,17 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         return self.abilities
 
     def introduce(self) -> None:
-        """ID (RFC 2971) where it is known: NetEase lets nobody select a folder before it."""
+        """Send ID (RFC 2971) if the server knows it: NetEase allows nobody to select a folder before it."""
         if "ID" in self.abilities:
             with contextlib.suppress(Refusal):
                 self.run(b'ID ("name" "mailbridge")', what="ID")
 
     def noop(self) -> None:
-        """NOOP: the server tells what is new."""
+        """Send NOOP: the server reports what is new."""
         self.run(b"NOOP", what="NOOP")
 
     def forget_news(self) -> None:
-        """All that was announced is known."""
+        """Mark everything that was announced as known."""
         self.has_news, self.arrived, self.pushed = False, 0, []
 
     def _end_idle(self) -> None:
@@ -203,7 +206,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
     # responses
 
     def _until(self, tag: bytes, what: str) -> tuple[list[Response], Response]:
-        """Everything up to the completion of ``tag``, and that."""
+        """Everything up to the completion of ``tag``, and the completion."""
         told: list[Response] = []
         until = time.monotonic() + max(ROUND_LIMIT, self.habits.tempo.of(what))
         size, uid = 0, None
@@ -242,7 +245,7 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
         return Response(tag=tag, text=rest, literals=tuple(literals))
 
     def _note(self, response: Response) -> None:
-        """Take in what a response says beside the command that it came with."""
+        """Note what a response says in addition to the answer of its command."""
         status = response.status
         if status in (b"OK", b"NO", b"BAD") and (alert := alert_of(response)):
             self.alert = alert
@@ -270,7 +273,8 @@ class Dialogue(IMAPClient):  # type: ignore[misc]
 
 
 def alert_of(response: Response) -> str:
-    """What a server wants a person to read (``[ALERT]``, RFC 3501 7.1; ``[WEBALERT url]``, Google's); "" where it is nothing."""
+    """A text that the server wants a person to read (``[ALERT]``, RFC 3501 7.1; ``[WEBALERT url]``, Google's); "" if there is
+    none."""
     url = response.code(b"WEBALERT")
     if url is None and response.code(b"ALERT") is None:
         return ""
@@ -279,13 +283,13 @@ def alert_of(response: Response) -> str:
 
 
 def greeting_fault(fault: Exception) -> MailboxFault:
-    """What a greeting other than OK asks for."""
+    """The fault for a greeting other than OK."""
     text = words_of(fault)
     known = goodbye(text)
     return MailboxFault(known.kind, f"the server refuses the connection: {text}", pause=known.pause)
 
 
 def _is_prose(text: bytes) -> bool:
-    """A status response is free text up to the end of its line, whatever it looks like."""
+    """Whether the line is a status response. It is free text up to the end of its line, whatever it looks like."""
     words = text[:40].upper().split()
     return len(words) > 1 and words[1] in (b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH")

@@ -1,4 +1,4 @@
-"""What a mailbox needs of the intake and the store, as a thread may call it."""
+"""What a mailbox needs of the intake and the store, in a form that a thread may call."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mailbridge.intake.answer import Answer
 
 
 class NotAccepted(Exception):  # noqa: N818  (an answer rather than an error)
-    """The store does not take mail just now; nothing was lost, and the same mail is to be brought again."""
+    """The store accepts no mail now. Nothing was lost, and the same mail must be brought again."""
 
 
 class NotTaken(Exception):  # noqa: N818  (the door's other answer)
-    """The door failed over this mail in a way that it should not; the store may be well."""
+    """The intake failed with this mail in an unexpected way. The store may be well."""
 
 
 class Door(Protocol):
-    """The intake and the store; every method blocks, and those of the store raise StoreUnavailable."""
+    """The intake and the store. Every method blocks, and those of the store raise StoreUnavailable."""
 
     def accept(self, envelope: Envelope) -> Answer:
-        """Where it answers `Stored` the mail is on disk. Raises NotTaken."""
+        """Hand in a mail. If the answer is `Stored`, the mail is on disk. Raises NotTaken."""
         ...
 
     def cursor(self, mailbox: str) -> str | None:
@@ -56,7 +56,7 @@ class Door(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """Up to which UID everything is on disk, or remembered as missing."""
+    """The UID up to which everything is on disk, or remembered as missing."""
 
     validity: int
     uid: int

@@ -1,4 +1,4 @@
-"""What becomes of a mail in its mailbox once its code is safely stored: nothing, or what the operator chose."""
+"""What happens to a mail in its mailbox after its code is stored: nothing, or what the operator chose."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ log = logging.getLogger("mailbridge.imap")
 
 
 def apply(wire: Wire, after: str, uids: Sequence[int], *, mailbox: str) -> None:
-    """Mark, move or delete; once more does no harm. A refusal is told and left at that: the code is stored, and a mail too many
-    hurts nobody.
+    """Mark, move or delete mails. A second call does no harm. A refusal is only reported: the code is stored, and an extra mail
+    in the mailbox does no harm.
 
     Raises:
         MailboxFault: the connection is gone.
@@ -31,13 +31,15 @@ def apply(wire: Wire, after: str, uids: Sequence[int], *, mailbox: str) -> None:
 
 
 def _leaves_marked(abilities: frozenset[str], after: str) -> bool:
-    """Whether mails are only marked as deleted so far, since the server cannot expunge some of them (UIDPLUS, RFC 4315)."""
+    """Whether mails are only marked as deleted so far, because the server cannot expunge only some of them (UIDPLUS, RFC
+    4315)."""
     is_removal = after == "delete" or (after.startswith("move:") and "MOVE" not in abilities)
     return is_removal and "UIDPLUS" not in abilities
 
 
 def _expunge(wire: Wire, uids: Sequence[int], mailbox: str) -> None:
-    """A plain EXPUNGE takes everything that is marked, so it is for a mailbox in which nobody else has marked anything."""
+    """Send a plain EXPUNGE. It removes everything that is marked, so it is only for a mailbox in which nobody else has marked
+    anything."""
     others = set(wire.search(b"DELETED")) - set(uids)
     if others:
         text = "%d mails stay marked as deleted: the server has no UIDPLUS, and other mails are marked too; expunge them in your mail program"
@@ -47,7 +49,7 @@ def _expunge(wire: Wire, uids: Sequence[int], mailbox: str) -> None:
 
 
 def _commands(abilities: frozenset[str], after: str, uids: bytes) -> list[bytes]:
-    """Deleting with UIDPLUS takes these mails alone; without it they are marked at first."""
+    """The commands. With UIDPLUS a deletion removes only these mails; without it they are only marked at first."""
     effect, _, name = after.partition(":")
     marked = [b"UID STORE " + uids + rb" +FLAGS.SILENT (\Deleted)"]
     gone = [*marked, b"UID EXPUNGE " + uids] if "UIDPLUS" in abilities else marked

@@ -1,4 +1,5 @@
-"""What can go wrong with a mailbox: each fault is of a kind, says what happened what fixes it, and how long to leave it alone."""
+"""What can go wrong with a mailbox. Each fault has a kind, says what happened and what fixes it, and how long to leave the
+mailbox alone."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ TEXT_LIMIT = 200
 HINT = re.compile(r"Suggested Backoff Time:\s*(\d{1,9})\s*milliseconds", re.IGNORECASE)
 LONGEST_HINT = timedelta(minutes=15)
 PYTHON = re.compile(r"""\[?b'(?:[^'\\]|\\.)*'\]?|\[?b"(?:[^"\\]|\\.)*"\]?""")
-"""Octets as Python writes them, which the library puts into some of its texts."""
+"""Octets in Python's notation, which the library puts into some of its texts."""
 BUSY_CODES = ("[LIMIT]", "[INUSE]", "[UNAVAILABLE]", "[SERVERBUG]", "[THROTTLED]", "[OVERQUOTA]")
 BUSY_WORDS = (
     "too many",
@@ -35,54 +36,56 @@ LIMIT_WORDS = ("too many", "maximum number", "exceeded", "throttl", "not connect
 
 
 class Kind(StrEnum):
-    """What a fault asks for: patience, a pause, or a person."""
+    """What a fault needs: patience, a pause, or a person."""
 
     NETWORK = "network"
-    """No connection, or one that died: again soon."""
+    """No connection, or one that died: retry soon."""
     MAIL = "mail"
-    """One mail cannot be had, and the connection went with it: again at once, for the other mails."""
+    """One mail cannot be fetched, and the connection was lost with it: retry at once, for the other mails."""
     BUSY = "busy"
-    """The server asks to be left alone for a while."""
+    """The server asks for a pause."""
     REFUSED = "refused"
-    """The server does not take these credentials: again seldom, so that no account gets locked."""
+    """The server does not accept these credentials: retry rarely, so that no account is locked."""
     CONSENT = "consent"
-    """The permission is gone: never again until a person has given it anew."""
+    """The permission is gone: do not retry until a person has given it again."""
     SETTING = "setting"
-    """The configuration does not fit the server: again seldom."""
+    """The configuration does not fit the server: retry rarely."""
 
 
 class MailboxFault(Exception):  # noqa: N818  (its kind says what it is)
-    """A mailbox cannot be watched now. The text names what happened and what fixes it, and no secret."""
+    """A mailbox cannot be watched now. The text names what happened and what fixes it, and contains no secret."""
 
     def __init__(self, kind: Kind, text: str, *, pause: timedelta | None = None, uid: int | None = None) -> None:
         super().__init__(text)
         self.kind = kind
         self.pause = pause
         self.uid = uid
-        """The mail in whose answer it happened, where that is known."""
+        """The mail in whose answer it happened, if known."""
 
 
 class Refusal(MailboxFault):
-    """The server said NO or BAD to one command; the connection is as well as before."""
+    """The server said NO or BAD to one command. The connection is still good."""
 
 
 class Silence(MailboxFault):
-    """The server said nothing when it was its turn. ``is_before_greeting``: it did not even take the connection, or the handshake."""
+    """The server said nothing when it should answer. ``is_before_greeting``: it did not even accept the connection, or the
+    handshake."""
 
     is_before_greeting = False
 
 
 class Skipped(MailboxFault):
-    """The server answered a command that was sent together with others, and not the one before it."""
+    """Of several commands sent together, the server answered a later one and not the one before it."""
 
 
 class IdleRefused(Exception):  # noqa: N818  (an answer rather than an error)
-    """The server answered IDLE with NO or BAD: this connection has to be polled."""
+    """The server answered IDLE with NO or BAD: this connection must be polled."""
 
 
 @contextmanager
 def legible() -> Iterator[None]:
-    """Around the library's own reading: octets that are no IMAP, which it answers in many ways, are a fault of the network."""
+    """For a block in which the library reads: octets that are not IMAP, to which it reacts in many ways, become a network
+    fault."""
     try:
         yield
     except (ValueError, LookupError, TypeError, AssertionError) as fault:
@@ -92,14 +95,14 @@ def legible() -> Iterator[None]:
 
 
 def shown(octets: bytes) -> str:
-    """A server's words, fit for a line in a log or on a terminal: printable, one line, not long."""
+    """A server's words, suitable for a log line or a terminal: printable, one line, not long."""
     text = octets.decode("utf-8", "replace")
     return re.sub(r"[^\x20-\x7e\u00a1-\u02ff\u0370-\u1fff\u3040-\ud7ff]+", " ", text).strip()[:TEXT_LIMIT]
 
 
 def words_of(fault: Exception) -> str:
-    """The server's words in an exception of the library, which has them as octets, in itself or in the one behind it, or written
-    as a literal of Python."""
+    """The server's words in an exception of the library. The library has them as octets, in the exception itself or its cause,
+    or written as a Python literal."""
     for one in (fault.__context__, fault):
         if one is not None and one.args and isinstance(one.args[0], bytes):
             return shown(one.args[0])
@@ -115,24 +118,25 @@ def _unquoted(literal: str) -> str:
 
 
 def hint_of(text: str) -> timedelta | None:
-    """How long the server asks to be left alone (Microsoft's throttling text), at most 15 minutes; None if it does not say."""
+    """How long the server asks to be left alone (Microsoft's throttling text), at most 15 minutes. None if it does not say."""
     found = HINT.search(text)
     return min(timedelta(milliseconds=int(found[1])), LONGEST_HINT) if found else None
 
 
 def is_busy(text: str) -> bool:
-    """Whether a NO, BAD or BYE means "not now" rather than "not you"."""
+    """Whether a NO, BAD or BYE means "not now" and not "not you"."""
     folded = text.casefold()
     return any(code in text.upper() for code in BUSY_CODES) or any(word in folded for word in BUSY_WORDS)
 
 
 def is_quota(text: str) -> bool:
-    """Whether it is a quota that is used up, which takes hours to fill again."""
+    """Whether a quota is used up, which takes hours to refill."""
     return any(word in text.upper() for word in QUOTA_WORDS)
 
 
 def is_for_all(text: str) -> bool:
-    """Whether a NO to a FETCH means every mail, since the server has had enough of us; any other is about the mail itself."""
+    """Whether a NO to a FETCH concerns every mail, because the server wants fewer requests. Any other NO concerns the mail
+    itself."""
     folded = text.casefold()
     return (
         hint_of(text) is not None
@@ -142,12 +146,12 @@ def is_for_all(text: str) -> bool:
 
 
 def goodbye(text: str) -> MailboxFault:
-    """What a BYE asks for."""
+    """The fault for a BYE."""
     kind = Kind.BUSY if is_busy(text) or hint_of(text) else Kind.NETWORK
     return MailboxFault(kind, f"the server closed the session: {text}", pause=hint_of(text))
 
 
 def refusal(what: str, text: str) -> Refusal:
-    """What a NO or BAD to a command other than the login asks for."""
+    """The fault for a NO or BAD to a command other than the login."""
     kind = Kind.BUSY if is_busy(text) or hint_of(text) else Kind.NETWORK
     return Refusal(kind, f"{what} was refused: {text}", pause=hint_of(text))

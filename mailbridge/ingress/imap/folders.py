@@ -1,4 +1,4 @@
-"""The folders of an account, and what each is for (RFC 6154)."""
+"""The folders of an account, and the purpose of each (RFC 6154)."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ NAMED: dict[str, Use] = {
     "drafts": "drafts",
     "all mail": "all",
 }
-"""What a folder is for, by its name, where the server does not say it (RFC 6154)."""
+"""The purpose of a folder by its name, if the server does not say it (RFC 6154)."""
 MOST_FOLDERS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folder:
-    """A folder that can be opened, and what it is for."""
+    """A folder that can be opened, and its purpose."""
 
     name: str
     use: Use
@@ -54,7 +54,7 @@ def folders_of(wire: Wire) -> tuple[Folder, ...]:
     """Every folder that can be opened, as the server lists them.
 
     Raises:
-        MailboxFault: it lists nothing.
+        MailboxFault: the server lists nothing.
     """
     try:
         listed: list[Any] = wire.list_folders()
@@ -72,7 +72,7 @@ def folders_of(wire: Wire) -> tuple[Folder, ...]:
 
 
 def named(wire: Wire, folder: str) -> str:
-    """The name of a folder that is asked for by what it is for, ``\\Junk`` (RFC 6154); any other name is its own.
+    """The name of a folder that is configured by its purpose, ``\\Junk`` (RFC 6154). Any other name is returned unchanged.
 
     Raises:
         MailboxFault: the server has no such folder.

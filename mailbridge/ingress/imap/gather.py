@@ -1,7 +1,7 @@
-"""Getting mails by their UIDs from a server that may give something else in place of one.
+"""Fetches mails by their UIDs from a server that may return something else instead of a mail.
 
-Whatever comes instead of a mail is a try of that one UID: a refusal, the end of the connection, half a mail, nothing. The others are
-had first, and the position may pass a mail that is being tried.
+Anything instead of a mail counts as a failed try of that one UID: a refusal, the end of the connection, half a mail, nothing. The
+other mails are fetched first, and the position may pass a mail that is being tried.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger("mailbridge.imap")
 
 BATCH = 25
 SHOWN = 5
-"""So many UIDs are named in the status."""
+"""The largest number of UIDs that the status names."""
 EMPTY = "the server has it and gives nothing"
 
 
@@ -41,7 +41,7 @@ class Gatherer:
 
     @property
     def is_careful(self) -> bool:
-        """Whether the last session ended over a mail, and nobody knows which."""
+        """Whether the last session ended because of a mail, and nobody knows which one."""
         return self._is_careful
 
     def now(self) -> float:
@@ -50,8 +50,8 @@ class Gatherer:
         return at.timestamp()
 
     def blame(self, fault: MailboxFault) -> MailboxFault:
-        """The session ended while mails were fetched: the one in whose answer it happened has had a try, else they are fetched one by
-        one next time. What to end the session with."""
+        """The fault with which the session ends after it failed while mails were fetched. If the mail is known in whose answer
+        it happened, that mail has had a try. Otherwise mails are fetched one by one next time."""
         if fault.uid is not None:
             return self._tried(fault.uid, fault)
         self._is_careful, self._silence = True, fault if isinstance(fault, Silence) else None
@@ -60,17 +60,17 @@ class Gatherer:
         return fault
 
     def _tried(self, uid: int, fault: MailboxFault) -> MailboxFault:
-        """A mail has had its try, and the session ended with it."""
+        """Note that a mail has had its try, and the session ended with it."""
         self._refuse(uid, fault)
         is_for_it = fault.kind is Kind.NETWORK or (fault.kind is Kind.BUSY and not is_for_all(str(fault)))
         kind = Kind.MAIL if is_for_it else fault.kind
         return MailboxFault(kind, f"mail with UID {uid}: {fault}", pause=fault.pause, uid=uid)
 
     def each(self, wire: Wire, uids: Sequence[int]) -> Iterator[list[Fetched]]:
-        """The mails in chunks, in the order of their UIDs; those that something else came for are left out, and tried again later.
+        """The mails in chunks, in the order of their UIDs. Those that could not be fetched are left out, and tried again later.
 
         Raises:
-            MailboxFault: the connection.
+            MailboxFault: the connection failed.
         """
         wanted = [uid for uid in uids if not self._memory.missing.is_refused(uid)]
         if self._is_careful and self._silence is not None and len(wanted) == 1:
@@ -99,13 +99,13 @@ class Gatherer:
             yield sorted([*mails, *self._rest(wire, [uid for uid in chunk if uid not in had])], key=lambda mail: mail.uid)
 
     def _rest(self, wire: Wire, uids: Sequence[int]) -> Iterator[Fetched]:
-        """Those that an answer left out, one by one, as far as they are there."""
+        """Mails that an answer left out, one by one, if they still exist."""
         there = set(wire.search_uids(spans_of(uids))) if uids else set()
         for uid in sorted(there):
             yield from self._one(wire, uid)
 
     def _one(self, wire: Wire, uid: int) -> list[Fetched]:
-        """One mail; whatever comes instead is a try of it."""
+        """One mail. Anything else that comes instead counts as a try of it."""
         what = AGAIN if any(gap.low == uid for gap in self._memory.missing.aside) else "FETCH"
         try:
             mails = [mail for mail in wire.fetch_mails([uid], what=what) if _is_mail(mail)]
@@ -125,7 +125,7 @@ class Gatherer:
         return []
 
     def had(self, uid: int) -> None:
-        """A mail is on disk."""
+        """Note that a mail is on disk."""
         missing = self._memory.missing
         is_aside, is_refused = any(gap.low == uid for gap in missing.aside), missing.is_refused(uid)
         if not missing.given(uid):
@@ -137,11 +137,11 @@ class Gatherer:
         self.show()
 
     def revisit(self, wire: Wire) -> Iterator[list[Fetched]]:
-        """Mails that were missing, those that are there by now. Refused ones that are set aside are looked for each time, and tried when
-        they are due: one that somebody removes is no fault any more.
+        """Mails that were missing and exist now. Refused mails that are set aside are searched each time, and tried when they are
+        due: if somebody removes one, it is no fault any more.
 
         Raises:
-            MailboxFault: the connection.
+            MailboxFault: the connection failed.
         """
         missing, now = self._memory.missing, self.now()
         due = missing.due(now)
@@ -167,7 +167,7 @@ class Gatherer:
         self.show()
 
     def show(self) -> None:
-        """Put the mails that are set aside into the health."""
+        """Show the mails that are set aside in the health."""
         aside = sorted(self._memory.missing.aside, key=lambda gap: gap.low)
         if not aside:
             self._status.unfetched = ""
@@ -193,7 +193,7 @@ class Gatherer:
 
     def _refuse_text(self, uid: int, why: str, *, is_silent: bool = False) -> None:
         is_aside = self._memory.missing.refused(uid, why, now=self.now(), is_slow=is_silent)
-        self.show()  # before it is counted, for those who read meanwhile
+        self.show()  # before it is counted, for threads that read meanwhile
         if is_aside:
             self._status.skipped += 1
             log.error(

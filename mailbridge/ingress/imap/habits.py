@@ -1,4 +1,4 @@
-"""What is learned about an account's server: shared by the connections of its folders, and kept over restarts with each folder."""
+"""What is learned about an account's server. The connections of its folders share it, and it is stored with each folder."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mailbridge.ingress.imap.mute import Mute
 from mailbridge.ingress.imap.tempo import Tempo
 
 LEARNED = ("needs_select", "refuses_examine", "refuses_plain", "refuses_status", "searches_numbers", "wants_star")
-"""What is kept as a yes or no."""
+"""What is stored as yes or no."""
 MISSES = 2
-"""So many pipelined rounds that the server does not answer, and it gets one command at a time."""
+"""After this many pipelined rounds without an answer the server gets one command at a time."""
 
 
 @dataclass(slots=True)
 class Habits:
-    """How a server behaves. ``pipelines`` is the operator's word or the preset's; None: it is tried.
+    """How a server behaves. ``pipelines`` is the operator's setting or the preset's; None: it is tried.
 
-    Each value is written and read as one, by any thread.
+    Each value is written and read as a whole, by any thread.
     """
 
     tempo: Tempo = field(default_factory=Tempo)
@@ -32,28 +32,28 @@ class Habits:
     """EXAMINE gives the mailbox a new UIDVALIDITY each time."""
     refuses_examine: bool = False
     refuses_plain: bool = False
-    """AUTHENTICATE PLAIN is offered and refused; LOGIN is taken."""
+    """AUTHENTICATE PLAIN is offered and refused; LOGIN works."""
     refuses_status: bool = False
     searches_numbers: bool = False
-    """SEARCH takes UIDs for sequence numbers (mailutils), or is refused."""
+    """SEARCH reads UIDs as sequence numbers (mailutils), or is refused."""
     wants_star: bool = False
-    """The largest UID is no number here: what is new ends with ``*``."""
+    """The server does not accept the largest UID as a number. A range of new mails must end with ``*``."""
 
     @property
     def is_pipelined(self) -> bool:
-        """Whether several commands may go out at once."""
+        """Whether several commands may be sent at once."""
         return self.misses < MISSES if self.pipelines is None else self.pipelines
 
     def missed(self) -> None:
-        """A pipelined round was not answered to its end."""
+        """Note that a pipelined round was not answered completely."""
         self.misses = min(self.misses + 1, MISSES)
 
     def worked(self) -> None:
-        """A pipelined round was answered."""
+        """Note that a pipelined round was answered."""
         self.misses = 0
 
     def told(self) -> dict[str, Any]:
-        """As plain data, to be stored."""
+        """The values as plain data, for the store."""
         return {
             "misses": self.misses,
             **{name: getattr(self, name) for name in LEARNED},
@@ -61,7 +61,7 @@ class Habits:
         }
 
     def take(self, told: Mapping[str, Any]) -> None:
-        """Take up what was stored; what another folder has learned meanwhile stays."""
+        """Load what was stored. What another folder has learned meanwhile stays."""
         misses = told.get("misses")
         self.misses = max(self.misses, misses if isinstance(misses, int) else 0)
         for name in LEARNED:

@@ -1,4 +1,4 @@
-"""Handing one folder's mails to the door, each once: the envelope, the place in the mailbox with it, and what has to be done afterwards."""
+"""Hands one folder's mails to the intake, each once: with its envelope, its place in the mailbox, and the actions that follow."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ TRIES = 3
 
 
 class Handing:
-    """``position`` moves only when the store has the mail. ``done`` are the UIDs of mails that are pushed, for an after-effect; the
-    store knows them too until `actions_done`, so that they outlive the connection and the daemon."""
+    """``position`` moves only when the store has the mail. ``done`` are the UIDs of mails that are pushed, for an action in
+    the mailbox. The store knows them too until `actions_done`, so they survive the connection and the daemon."""
 
     def __init__(
         self,
@@ -58,16 +58,16 @@ class Handing:
         self.arrivals = Arrivals(ages, status)
         self.position: Position | None = None
         self.newest: datetime | None = None
-        """When the last mail came that was taken."""
+        """When the last taken mail came."""
         self.done: list[int] = []
 
     @property
     def uid(self) -> int:
-        """Up to which UID the mailbox is taken in."""
+        """The UID up to which the mailbox has been read."""
         return self.position.uid if self.position is not None else 0
 
     def kept(self) -> Position | None:
-        """The position that the store knows; None where there is none.
+        """The position in the store; None if there is none.
 
         Raises:
             NotAccepted: it cannot be read now.
@@ -82,7 +82,7 @@ class Handing:
         return Position(validity=int(validity), uid=int(uid))
 
     def remember(self, validity: int) -> None:
-        """Take up the actions that an earlier connection or daemon left, and forget those of a mailbox that is no more."""
+        """Load the actions that an earlier connection or daemon left, and drop those of a mailbox that no longer exists."""
         if not self._with_effect:
             return
         try:
@@ -95,16 +95,17 @@ class Handing:
             raise NotAccepted(fault.kind) from None
 
     def actions_done(self, validity: int) -> None:
-        """The pending actions are done. Where the store does not take that now, it will be done once more after the next start."""
+        """Note that the pending actions are done. If the store cannot write that now, they are done once more after the next
+        start."""
         done, self.done = self.done, []
         with suppress(StoreUnavailable):
             self._door.actions_done([f"{self._key}/{validity}/{uid}" for uid in done])
 
     def move(self, uid: int, validity: int) -> None:
-        """Up to there the mailbox holds nothing more that is wanted.
+        """Move the position: up to ``uid`` the mailbox contains nothing more that is wanted.
 
         Raises:
-            NotAccepted: the store does not take that now.
+            NotAccepted: the store cannot write that now.
         """
         self._memory.save()
         try:
@@ -114,10 +115,10 @@ class Handing:
         self.position = Position(validity=validity, uid=uid)
 
     def rewind(self, uid: int, validity: int) -> None:
-        """The server gives its UIDs out anew from there on; the actions for the old ones are dropped.
+        """Move the position back: the server assigns its UIDs again from there on. Actions for the old UIDs are dropped.
 
         Raises:
-            NotAccepted: the store does not take that now.
+            NotAccepted: the store cannot write that now.
         """
         try:
             if self._with_effect:
@@ -129,11 +130,11 @@ class Handing:
         self.position = Position(validity=validity, uid=uid)
 
     def accept(self, validity: int, mail: Fetched, *, seen: datetime | None, is_ahead: bool = False) -> int:
-        """Bring one mail; how many that were: none where the door has failed over it too often. ``seen``: when it was not there yet;
-        ``is_ahead``: mails before it are still to be brought.
+        """Hand in one mail. Returns 1, or 0 if the intake has failed with it too often. ``seen`` is the last time at which it was
+        not there yet. ``is_ahead``: earlier mails are still to be handed in.
 
         Raises:
-            NotAccepted: the store does not take mail now.
+            NotAccepted: the store accepts no mail now.
         """
         self._memory.save()
         if self._is_canary(validity, mail, is_ahead=is_ahead):
@@ -182,7 +183,7 @@ class Handing:
         return 1
 
     def _not_taken(self, validity: int, uid: int, *, is_ahead: bool) -> int:
-        """The door has failed over a mail: three times, and it is left out."""
+        """The intake has failed with a mail. After three times the mail is left out."""
         self._tries[uid] = self._tries.get(uid, 0) + 1
         if self._tries[uid] < TRIES:
             raise NotAccepted("not taken")
@@ -202,7 +203,7 @@ class Handing:
             self.position = Position(validity=validity, uid=uid)
 
     def _is_canary(self, validity: int, mail: Fetched, *, is_ahead: bool) -> bool:
-        """Whether it is the mail that we sent to ourselves; then it is noted, and goes nowhere."""
+        """Whether it is the mail that we sent to ourselves. It is then reported, and not handed in."""
         run = self._canary.run_of(mail.content or b"") if self._canary is not None else None
         if self._canary is None or run is None:
             return False

@@ -1,8 +1,9 @@
-"""Whether a server tells of new mail by itself: learned from the first mail that it did not tell of, and tried again later.
+"""Whether a server announces new mail by itself. This is learned from the first mail that it did not announce, and tested again
+later.
 
-*Deaf*: IDLE tells nothing. *Late*: IDLE tells, many seconds after the mail came; the server looks at its files now and then only.
-*Blind*: a session with the folder open does not show new mail, whatever it asks. All three are polled by opening the folder anew, and
-remembered over restarts. Half an hour later IDLE is tried again, while the polling goes on.
+*Deaf*: IDLE announces nothing. *Late*: IDLE announces a mail many seconds after it came, because the server looks at its files
+only now and then. *Blind*: a session with the folder open does not show new mail, whatever command it sends. All three are polled
+by opening the folder again, and remembered over restarts. Half an hour later IDLE is tried again, while the polling continues.
 """
 
 from __future__ import annotations
@@ -13,26 +14,29 @@ from collections.abc import Callable
 from mailbridge.ingress.imap.memory import Memory
 
 IDLE_AGAIN = 1800.0
-"""Seconds after which IDLE is tried again on a server that told nothing by it."""
+"""Seconds after which IDLE is tried again on a server that announced nothing by it."""
 LATE = 4.0
-"""Seconds after which a mail should have been told of, by a server that is not slow."""
+"""Seconds within which a server that is not slow should have announced a mail."""
 CERTAIN = 20.0
-"""Seconds after which it is told too late at once; what is less has to happen twice in a row, since a server may be busy for a moment."""
+"""A mail that is announced later than this, in seconds, counts at once. A shorter delay must happen twice in a row, since a
+server may be busy for a moment."""
 MOST_LAG = 120.0
-"""A mail that looks older than that when it shows was moved in; it tells nothing about clocks."""
+"""Seconds. A mail that looks older than this when it appears was moved in. It says nothing about clocks."""
 TRIAL = 600.0
-"""Seconds that such a try takes at the most."""
+"""The longest duration of such a trial, in seconds."""
 SHORT, SHORT_MOST = 10.0, 3
-"""An IDLE that the server ends by itself within so many seconds, so many times in a row, is none."""
+"""IDLE counts as refused if the server ends it within this many seconds, this many times in a row."""
 REFUSED_AGAIN = 3600.0
-"""Seconds after which IDLE is tried again in a session in which it was refused; twice as many each time."""
+"""Seconds after which IDLE is tried again in a session in which it was refused. Doubled each time."""
 NEVER = float("inf")
 
 
 class Hearing:
-    """What is known of one folder's announcements. ``is_refused``: IDLE is not offered, or refused; that holds for a session, and
-    is tried again in it when it was refused.
-    ``slack``: seconds that the server may take longer than another, since it is slow at everything."""
+    """What is known of one folder's announcements.
+
+    ``is_refused``: IDLE is not offered, or refused. That holds for one session; a refused IDLE is tried again in the same
+    session. ``slack``: seconds that this server may take longer than others, since it is slow at everything.
+    """
 
     def __init__(self, memory: Memory, now: Callable[[], float] = time.monotonic) -> None:
         self._memory = memory
@@ -47,18 +51,19 @@ class Hearing:
         self.slack = 0.0
 
     def begin(self, *, is_offered: bool) -> None:
-        """A session begins."""
+        """Note that a session begins."""
         self.is_refused, self._short = not is_offered, 0
         self._offer_at, self._offer_after = NEVER, REFUSED_AGAIN
         self._wait_for_trial()
 
     def refused(self) -> None:
-        """The server refuses IDLE, or ends it again and again: it is asked from now on, and offered IDLE again after a while."""
+        """Note that the server refuses IDLE, or ends it again and again. From now on it is polled, and IDLE is tried again
+        after a while."""
         self.is_refused = True
         self._offer_at, self._offer_after = self._now() + self._offer_after, self._offer_after * 2
 
     def is_offered_again(self) -> bool:
-        """Whether IDLE, which the server refused on this connection, is to be tried again now."""
+        """Whether an IDLE that the server refused on this connection must be tried again now."""
         if not self.is_refused or self._now() < self._offer_at:
             return False
         self.is_refused, self._short, self._offer_at = False, 0, NEVER
@@ -66,26 +71,26 @@ class Hearing:
 
     @property
     def is_useless(self) -> bool:
-        """Whether the server has to be asked, since it does not tell."""
+        """Whether the server must be polled, because it does not announce mail."""
         return self.is_refused or (self.is_bad and not self.is_on_trial)
 
     @property
     def is_bad(self) -> bool:
-        """Whether it was found not to tell, or not in time."""
+        """Whether the server was found to announce mail late or not at all."""
         return self._memory.is_deaf or self._memory.is_late or self._memory.is_blind
 
     @property
     def is_only_late(self) -> bool:
-        """Whether it tells, but late."""
+        """Whether it announces mail, but late."""
         return self._memory.is_late and not self._memory.is_deaf and not self._memory.is_blind
 
     @property
     def is_on_trial(self) -> bool:
-        """Whether IDLE is tried again now."""
+        """Whether IDLE is on trial now."""
         return self._trial_ends != NEVER
 
     def is_trial_to_change(self) -> bool:
-        """Begin or end a try where it is time for that; whether one was begun or ended."""
+        """Begin or end a trial if it is time for that. Returns whether one was begun or ended."""
         if self._now() >= self._trial_ends:
             self._wait_for_trial()
             return True
@@ -95,13 +100,14 @@ class Hearing:
         return False
 
     def ended(self, lasted: float) -> None:
-        """The server ended IDLE by itself after so many seconds: time and again at once, and it is of no use in this session."""
+        """Note that the server ended IDLE by itself after so many seconds. If that happens quickly several times in a row,
+        IDLE is useless in this session."""
         self._short = self._short + 1 if lasted < SHORT else 0
         if self._short >= SHORT_MOST:
             self.refused()
 
     def missed(self, *, is_blind: bool) -> None:
-        """A mail was found that the server had not told of, although it had been there for a while."""
+        """Note that a mail was found that the server had not announced, although it had been there for a while."""
         if is_blind:
             self._memory.is_blind = True
         else:
@@ -109,12 +115,13 @@ class Hearing:
         self._wait_for_trial()
 
     def is_overdue(self, age: float) -> bool:
-        """Whether a mail has been on the server for longer than it should take to hear of it; ``age`` in seconds, by its server's word."""
+        """Whether a mail has been on the server for longer than an announcement should take. ``age`` is in seconds, by its
+        server's date."""
         return age - self._memory.lag > LATE + self.slack
 
     def told(self, *, age: float, meanwhile: float) -> bool:
-        """The server has told of a mail, ``age`` seconds after it came by its own word; ``meanwhile`` seconds ago there was none. Whether
-        that was late."""
+        """Note that the server has announced a mail, ``age`` seconds after it came by the server's date; ``meanwhile`` seconds
+        ago there was none. Returns whether the announcement was late."""
         self._learn(age, meanwhile)
         waited = age - self._memory.lag
         if self.is_overdue(age) and waited < meanwhile:
@@ -131,14 +138,14 @@ class Hearing:
         return False
 
     def polled(self, *, age: float, meanwhile: float) -> None:
-        """A mail was found by asking; ``meanwhile`` seconds ago there was none. Where it looks older than that, mails look older here
-        than they are, and nobody told of one late."""
+        """Note that polling found a mail; ``meanwhile`` seconds ago there was none. If the mail looks older than that, mails
+        look older here than they are, and earlier announcements were not late."""
         if 1.0 < age - self._memory.lag - meanwhile < MOST_LAG:
             self._memory.is_late = False
         self._learn(age, meanwhile)
 
     def _learn(self, age: float, meanwhile: float) -> None:
-        """By how much mails look older than they are: no less than this one was not there before, no more than its age."""
+        """Learn how much older mails look than they are: at least by the difference for this mail, at most by its age."""
         if age - meanwhile < MOST_LAG:
             self._memory.lag = max(0.0, min(max(self._memory.lag, age - meanwhile), age))
 

@@ -1,4 +1,5 @@
-"""Which mailboxes are looked at more often while somebody waits for a code: those that it can come by, and others gently."""
+"""Which mailboxes are polled more often while somebody waits for a code: often those by which it can come, and the others a
+little."""
 
 from __future__ import annotations
 
@@ -11,22 +12,26 @@ from enum import StrEnum
 from mailbridge.core.dataclass import dataclass
 
 MOST = 100
-"""So many identifiers are remembered for a folder, the newest ones."""
+"""The largest number of identifiers that are remembered for a folder, the newest ones."""
 
 WARM = 4.0
-"""Seconds between two looks, of two commands each, at a mailbox of which nobody knows whether the code comes by it; no fewer."""
+"""The shortest time in seconds between two looks (of two commands each) at a mailbox of which nobody knows whether the code
+comes by it."""
 LOOKS = 15
-"""So many of them a second at all mailboxes together: what a daemon with hundreds of mailboxes spends on them is bounded."""
+"""The largest number of such looks a second at all mailboxes together, so that the cost in a daemon with hundreds of mailboxes
+is bounded."""
 
 ALL_WOKEN = 2.0
-"""Seconds between two rounds in which every mailbox is woken while all are warm anyway, however many ask for codes of which nothing is known."""
+"""Seconds between two rounds that wake every mailbox, while all of them are warm anyway. This holds however many wait for
+identifiers without a known mailbox."""
 
 Wanted = Callable[[], Collection[str]]
-"""The identifiers that somebody waits for a code of now, folded. Asked from many threads."""
+"""Gives the identifiers (folded) for whose codes somebody waits now. Many threads call it."""
 
 
 class Heat(StrEnum):
-    """How often a mailbox is looked at. ``COLD``: the server tells. ``WARM``: a command in two seconds. ``HOT``: as often as it takes."""
+    """How often a mailbox is looked at. ``COLD``: the server announces mail. ``WARM``: one command in two seconds. ``HOT``: as
+    often as necessary."""
 
     COLD = "cold"
     WARM = "warm"
@@ -35,7 +40,7 @@ class Heat(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Decision:
-    """While these are waited for, these mailboxes are hot, and all others warm or cold."""
+    """While somebody waits for ``wanted``, the mailboxes in ``hot`` are hot, and all others warm or cold."""
 
     wanted: frozenset[str] = frozenset()
     hot: frozenset[str] = frozenset()
@@ -43,10 +48,10 @@ class _Decision:
 
 
 class Heating:
-    """Decides for all mailboxes of a daemon. ``bound``: the identifiers that each is for, by its configuration, folded.
+    """Decides for all mailboxes of a daemon. ``bound``: the identifiers (folded) of each mailbox, by its configuration.
 
-    An identifier's mailboxes are those that are bound to it and those that have brought a code for it before. Only where there is none
-    is every mailbox a little warm.
+    The mailboxes of an identifier are those bound to it and those that have brought a code for it before. If there are none,
+    every mailbox is warm.
     """
 
     def __init__(self, wanted: Wanted, bound: Mapping[str, Collection[str]] | None = None) -> None:
@@ -62,7 +67,7 @@ class Heating:
             self._learn(mailbox, map(mark_of, identifiers))
 
     def note(self, mailbox: str, delivered: tuple[str, ...]) -> None:
-        """A mailbox has brought codes for these, by their marks."""
+        """Note that a mailbox has brought codes for these identifiers, by their marks."""
         if self._delivered.get(mailbox) == delivered:
             return
         with self._lock:
@@ -71,7 +76,8 @@ class Heating:
             self._decided = _Decision()
 
     def of(self, mailbox: str) -> Heat:
-        """How warm a mailbox is now. Cheap: it is decided for all mailboxes at once, and anew when others wait."""
+        """How warm a mailbox is now. Cheap: it is decided for all mailboxes at once, and again only when the waiting
+        identifiers change."""
         wanted, decided = frozenset(self._wanted()), self._decided
         if wanted != decided.wanted:
             with self._lock:
@@ -84,8 +90,8 @@ class Heating:
         return Heat.WARM if decided.is_warm else Heat.COLD
 
     def to_wake(self, identifier: str) -> frozenset[str] | None:
-        """The mailboxes to be woken by somebody who waits for this identifier, looked up and not searched for; None: every one.
-        Nobody, where all have been woken a moment ago and are warm."""
+        """The mailboxes to wake for somebody who waits for this identifier, by one look-up; None: all of them. Empty if all
+        were woken a moment ago and are warm."""
         known = self._known.get(mark_of(identifier))
         if known is not None:
             return known
@@ -101,11 +107,11 @@ class Heating:
 
 
 def mark_of(identifier: str) -> str:
-    """By what an identifier is known again, without its text: it is stored beside what else is known of a mailbox."""
+    """A mark by which an identifier is recognised without its text. It is stored with other data about a mailbox."""
     return hashlib.blake2b(identifier.strip().casefold().encode(), digest_size=8).hexdigest()
 
 
 def with_newest(known: tuple[str, ...], marks: Collection[str]) -> tuple[str, ...]:
-    """The marks with the newest last, no more than `MOST`; the same tuple where nothing is new."""
+    """The marks with the newest last, at most `MOST`. The same tuple if nothing is new."""
     new = [one for one in marks if one not in known]
     return known if not new else (*known, *new)[-MOST:]

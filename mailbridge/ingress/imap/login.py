@@ -1,4 +1,4 @@
-"""Logging in: a password (PLAIN, RFC 4616) or an access token (OAUTHBEARER, RFC 7628; XOAUTH2), and what a refusal means."""
+"""Login with a password (PLAIN, RFC 4616) or an access token (OAUTHBEARER, RFC 7628; XOAUTH2), and the meaning of a refusal."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from mailbridge.ingress.imap.stream import Stream
 from mailbridge.ingress.imap.wire import Wire
 
 LIFE = 0.85
-"""Part of a token's life after which a session is replaced: Gmail ends a session with its token."""
+"""The part of a token's lifetime after which a session is replaced: Gmail ends a session together with its token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedIn:
-    """When (monotonic seconds) the session should be replaced by another; None: it lasts."""
+    """When (monotonic seconds) another session should replace this one; None: never."""
 
     replace_at: float | None = None
 
 
 def log_in(wire: Wire, account: Account, tokens: TokenSource | None) -> LoggedIn:
-    """Log in, learn what the server can now, and say who we are.
+    """Log in, learn what the server offers then, and introduce ourselves (ID).
 
     Raises:
         MailboxFault: the text names what fixes it.
@@ -73,7 +73,8 @@ def _give(wire: Wire, username: str, secret: str, *, is_plain: bool) -> None:
 
 
 def is_about_mechanism(text: str) -> bool:
-    """Whether a refused AUTHENTICATE leaves open that LOGIN works: nothing is said about the credentials, or about a pause."""
+    """Whether LOGIN may still work after a refused AUTHENTICATE: the refusal says nothing about the credentials, or about a
+    pause."""
     about_us = (
         "[AUTHENTICATIONFAILED]",
         "[AUTHORIZATIONFAILED]",
@@ -89,7 +90,8 @@ def is_about_mechanism(text: str) -> bool:
 
 
 def _told_beside(wire: Wire) -> str:
-    """What the server wanted a person to read beside the refusal: an ALERT, or Google's address of a page to log in at."""
+    """The text that the server wants a person to read together with the refusal: an ALERT, or Google's address of a login
+    page."""
     told: dict[str, list[bytes]] = wire._imap.untagged_responses  # noqa: SLF001  (imaplib keeps it nowhere else)
     found = []
     for text in (*told.get("NO", ()), *told.get("OK", ()), *told.get("BAD", ())):
@@ -100,7 +102,7 @@ def _told_beside(wire: Wire) -> str:
 
 
 def _with_token(wire: Wire, account: Account, tokens: TokenSource, offered: frozenset[bytes]) -> Token:
-    """Log in with a token, and once more with a new one if that is refused."""
+    """Log in with a token, and once more with a new token if that one is refused."""
     text, challenge = "", b""
     for _ in range(2):
         token = tokens.token()
@@ -119,7 +121,8 @@ def _with_token(wire: Wire, account: Account, tokens: TokenSource, offered: froz
 def bearer(
     account: Account, token: Token, offered: frozenset[bytes], challenges: list[bytes]
 ) -> tuple[str, Callable[[bytes], bytes]]:
-    """Mechanism and answers, for IMAP and SMTP alike. The first answer is the token; a challenge after it is an error that wants an empty reply."""
+    """Mechanism and answers, the same for IMAP and SMTP. The first answer is the token. A challenge after it is an error and
+    needs an empty reply."""
     secret = token.value.reveal()
     if b"AUTH=OAUTHBEARER" in offered:
         first = f"n,a={account.username},\x01host={account.host}\x01port={account.port}\x01auth=Bearer {secret}\x01\x01"
@@ -138,7 +141,7 @@ def bearer(
 
 
 def _refused(attempt: Callable[[], object]) -> str | None:
-    """The server's words if it refuses, None if it does not. A connection that ends is a MailboxFault of its own."""
+    """The server's words if it refuses, None if it does not. The end of the connection raises a MailboxFault of its own."""
     try:
         attempt()
     except (IMAPClientError, Stream.error) as fault:
@@ -156,7 +159,7 @@ def _refusal(text: str, hint: str) -> MailboxFault:
 
 
 def _told(challenge: bytes) -> str:
-    """Status and scope of a refused token, as the challenge's JSON has them."""
+    """Status and scope of a refused token, from the challenge's JSON."""
     with suppress(ValueError):
         answer = json.loads(challenge)
         if isinstance(answer, dict):

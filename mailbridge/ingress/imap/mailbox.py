@@ -1,7 +1,8 @@
-"""One mailbox's mails in the order of their UIDs: from a connection through the door, each once, the cursor with the mail.
+"""One mailbox's mails in the order of their UIDs: from a connection to the intake, each once, with the cursor stored together
+with the mail.
 
-The position is ``(UIDVALIDITY, UID)`` (RFC 3501 2.3.1.1). It moves only when the store has the mail, or remembers that it is missing.
-A mailbox whose UIDs were given out anew is read again, and the fingerprint knows its mails.
+The position is ``(UIDVALIDITY, UID)`` (RFC 3501 2.3.1.1). It moves only when the store has the mail, or remembers it as missing.
+If a mailbox assigns its UIDs again, it is read again, and the fingerprint recognises its mails.
 """
 
 from __future__ import annotations
@@ -32,15 +33,16 @@ __all__ = ["Door", "Mailbox", "NotAccepted", "NotTaken", "Position"]
 log = logging.getLogger("mailbridge.imap")
 
 LOOK_BACK = timedelta(minutes=10)
-"""How old a mail may be that was there before the first start: a code that beat the daemon is not lost."""
+"""The greatest age of mails that are taken if they came before the first start, so that a code that came before the daemon is
+not lost."""
 LOOK_BACK_MOST = 200
 RESCAN = timedelta(hours=24)
-"""How far a rebuilt mailbox is read again."""
+"""How far back a rebuilt mailbox is read again."""
 RESCAN_MOST = 2_000
 REBUILDS, HOUR = 2, 3600.0
-"""So often an hour a mailbox is read again for a day; beyond that from the last look on."""
+"""The number of times an hour that a mailbox is read again for a day. After that it is read again only from the last look on."""
 BACKLOG = 50
-"""So many new mails at once are a backlog: what is fresh in it goes first, so that nobody waits behind yesterday's mail."""
+"""This many new mails at once are a backlog. Its fresh mails go first, so that nobody waits behind yesterday's mail."""
 AHEAD_MOST = 100
 SELECTED = "EXAMINE gives this mailbox a new UIDVALIDITY each time: it is opened with SELECT, and no flag is changed"
 NO_EXAMINE = "the server has no EXAMINE: this mailbox is opened with SELECT, and no flag is changed"
@@ -87,7 +89,7 @@ class Mailbox:
         self._is_listed = True
 
     def load(self) -> None:
-        """Take up what an earlier daemon has learned.
+        """Load what an earlier daemon has learned.
 
         Raises:
             NotAccepted: the store cannot be read now.
@@ -96,30 +98,30 @@ class Mailbox:
         self._handing.arrivals.expect(timedelta(seconds=self.memory.drift))
 
     def save(self, *, is_whole: bool = False) -> None:
-        """Store what was learned; where the store does not take it now, it is stored with the next mail."""
+        """Store what was learned. If the store cannot write now, it is stored with the next mail."""
         with suppress(NotAccepted):
             self.memory.save(is_whole=is_whole)
 
     @property
     def uid(self) -> int:
-        """Up to which UID the mailbox is taken in."""
+        """The UID up to which the mailbox has been read."""
         return self._handing.uid
 
     @property
     def done(self) -> list[int]:
-        """UIDs whose after-effect is not done yet."""
+        """UIDs whose action in the mailbox is not done yet."""
         return self._handing.done
 
     def actions_done(self, validity: int) -> None:
-        """The pending actions are done."""
+        """Note that the pending actions are done."""
         self._handing.actions_done(validity)
 
     def meet(self, wire: Wire) -> None:
-        """Take what a folder that was just opened holds beyond the position, or look back where there is none.
+        """Take what a newly opened folder contains beyond the position, or look back if there is no position.
 
         Raises:
-            NotAccepted: the store does not take mail now; meet again.
-            MailboxFault: the connection.
+            NotAccepted: the store accepts no mail now; call it again.
+            MailboxFault: the connection failed.
         """
         began = self._ages.now()
         known = self._handing.position or self._handing.kept()
@@ -150,10 +152,10 @@ class Mailbox:
         self._seen_at = began
 
     def round(self, wire: Wire, *, with_idle: bool) -> int:
-        """Fetch and take what is new; how many mails that were. Afterwards in IDLE, with ``with_idle``.
+        """Fetch and take what is new. Returns the number of mails. With ``with_idle`` the connection is in IDLE afterwards.
 
         Raises:
-            NotAccepted, MailboxFault, IdleRefused: as the wire and the door say; the mails of an IdleRefused are taken.
+            NotAccepted, MailboxFault, IdleRefused: from the intake and the wire; the mails of an IdleRefused are in it.
         """
         began = self._ages.now()
         if wire.exists - self._exists > BACKLOG or self._gatherer.is_careful:
@@ -179,10 +181,10 @@ class Mailbox:
         return taken
 
     def take_fetched(self, wire: Wire, mails: Iterable[Fetched]) -> int:
-        """Take mails that are here already; how many were new.
+        """Take mails that are already fetched. Returns how many were new.
 
         Raises:
-            NotAccepted, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: from the intake and the wire.
         """
         new = {mail.uid: mail for mail in mails if mail.uid > self._handing.uid}
         uids = sorted(new)
@@ -202,10 +204,10 @@ class Mailbox:
         return taken
 
     def take_pushed(self, wire: Wire) -> int | None:
-        """Take what came with its announcement; None where that is not all that was announced: then a round has to tell.
+        """Take the mails that came with their announcement. None if more was announced; then a round must fetch it.
 
         Raises:
-            NotAccepted, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: from the intake and the wire.
         """
         new = {mail.uid: mail for mail in wire.pushed if mail.uid > self._handing.uid and mail.content}
         if not new or len(new) != wire.arrived:
@@ -215,10 +217,10 @@ class Mailbox:
         return self.take_fetched(wire, [new[uid] for uid in sorted(new)])
 
     def revisit(self, wire: Wire) -> int:
-        """Ask again for mails that were missing; how many came.
+        """Try again to fetch missing mails. Returns how many came.
 
         Raises:
-            NotAccepted, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: from the intake and the wire.
         """
         taken = 0
         for mails in self._gatherer.revisit(wire):
@@ -229,21 +231,21 @@ class Mailbox:
         return taken
 
     def revisit_in(self) -> float:
-        """Seconds until a missing mail is to be asked for again; infinite where none is missing."""
+        """Seconds until a missing mail must be tried again; infinite if none is missing."""
         return self.memory.missing.next_due() - self._gatherer.now()
 
     @property
     def age(self) -> float:
-        """For how many seconds the newest mail has been on the server, by its word; 0 where there was none yet."""
+        """Seconds for which the newest mail has been on the server, by the server's date; 0 if there has been none."""
         return (self._ages.now() - self._handing.newest).total_seconds() if self._handing.newest is not None else 0.0
 
     @property
     def unseen(self) -> float:
-        """Seconds since the last look that has found all there was; infinite before the first one."""
+        """Seconds since the last look that found everything; infinite before the first one."""
         return (self._ages.now() - self._seen_at).total_seconds() if self._seen_at is not None else float("inf")
 
     def _is_renumbered_by_examine(self, wire: Wire) -> bool:
-        """Whether it is the second time within an hour that a read-only opening shows another UIDVALIDITY."""
+        """Whether a read-only opening shows another UIDVALIDITY for the second time within an hour."""
         return wire.is_read_only and bool(self._rebuilds())
 
     def _rebuilds(self) -> list[float]:
@@ -252,8 +254,8 @@ class Mailbox:
         return [at for at in self.memory.rebuilds if now - at < HOUR]
 
     def _read_again(self, wire: Wire, *, is_rewound: bool = False) -> None:
-        """The mailbox has another UIDVALIDITY, or was put back: its last day, or what came since the last look where that happens again
-        and again."""
+        """Read the mailbox again, because it has another UIDVALIDITY or was restored: its last day, or only what came since
+        the last look if that happens again and again."""
         self.memory.rebuilds = self._rebuilds()
         span = RESCAN
         if len(self.memory.rebuilds) >= REBUILDS and self._seen_at is not None:
@@ -269,10 +271,10 @@ class Mailbox:
         self._look_back(wire, span, RESCAN_MOST, is_rewound=is_rewound)
 
     def _listed(self, wire: Wire, known: Position) -> list[Fetched]:
-        """The last mail that was taken, with date and size, and what the server has behind it; nothing where it refuses that."""
+        """The last taken mail, with date and size, and what the server has after it. Empty if the server refuses that."""
         top = self.memory.top
         try:
-            is_had = top is not None and top.uid == known.uid  # else it was set aside, and its date alone may end the session
+            is_had = top is not None and top.uid == known.uid  # else it was set aside: asking for its date may end the session
             tops = wire.fetch_dates([known.uid]) if is_had else []
             return [*tops, *wire.listed_from(known.uid + 1)] if self._is_listed else tops
         except Refusal as fault:
@@ -280,16 +282,16 @@ class Mailbox:
                 raise
             return []
         except MailboxFault:
-            self._is_listed = False  # it stumbles over a mail that is only named: SEARCH has to do
+            self._is_listed = False  # the server fails at the mere listing of a mail: use SEARCH instead
             raise
 
     def _has_gone_back(self, wire: Wire, known: Position, listed: Sequence[Fetched]) -> bool:
-        """Whether the server gives out UIDs anew that it had given out before: it was put back to a backup or a snapshot. Either it says
-        so (UIDNEXT), or the mail with the last UID is another one by now."""
+        """Whether the server assigns UIDs again that it had assigned before, because it was restored from a backup or a
+        snapshot. Either it says so (UIDNEXT), or the mail with the last UID is a different one now."""
         top = self.memory.top
         now = next((top_of(one) for one in listed if one.uid == known.uid), None)
         if top is not None and top.uid == known.uid and now is not None and now.is_like(top):
-            return False  # also where UIDNEXT says otherwise: there are servers that do not count it up
+            return False  # even if UIDNEXT says otherwise: some servers do not count it up
         if wire.is_uid_next_told and wire.uid_next <= known.uid:
             return True
         if top is None or top.uid != known.uid or now is None:
@@ -304,8 +306,8 @@ class Mailbox:
         return False
 
     def _look_back(self, wire: Wire, span: timedelta, most: int, *, is_rewound: bool = False) -> None:
-        """Take those among the last mails that came to the server within a span, and begin behind them. A mail that the server gives no
-        date for is as old as it says itself."""
+        """Take those of the last mails that came to the server within ``span``, and begin after them. A mail without a date
+        from the server is as old as it says itself."""
         told = self._newest(wire, most)
         base = max([wire.uid_next - 1, *(one.uid for one in told)])  # UIDNEXT may be wrong
         dated = {one.uid for one in told if one.at is not None and self._ages.of(one.at) <= span + SECOND}
@@ -322,7 +324,8 @@ class Mailbox:
         self._handing.move(max(base, position.uid if is_here and position else 0), wire.validity)
 
     def _newest(self, wire: Wire, most: int) -> list[Fetched]:
-        """The last mails with their dates; without them where the server stumbles over the question: then each mail has to tell its own."""
+        """The last mails with their dates. If the server fails at that question, they come without dates, and each mail must
+        show its own."""
         if self._is_dated:
             try:
                 return wire.newest(most)
@@ -336,7 +339,7 @@ class Mailbox:
         return [Fetched(uid=uid) for uid in wire.search(b"SINCE " + day(since))[-most:]]
 
     def _fresh(self, wire: Wire, uids: Sequence[int]) -> list[int]:
-        """Those that came a moment ago, by the server's word; none where it stumbles over the question."""
+        """The mails that came a moment ago, by the server's date. Empty if the server fails at that question."""
         if not self._is_dated:
             return []
         try:
@@ -351,17 +354,17 @@ class Mailbox:
         return [one.uid for one in dates if one.at is not None and self._ages.of(one.at) <= LOOK_BACK]
 
     def _is_within(self, mail: Fetched, span: timedelta, *, is_dated: bool) -> bool:
-        """Whether a mail came within a span. ``is_dated``: its server says so; there are servers that say it of every mail."""
+        """Whether a mail came within a span. ``is_dated``: its server says so, but some servers say so of every mail."""
         known = [one for one in own_dates(mail.content or b"") if one is not None]
         if is_dated and len(known) < 2:
             return True
         return bool(known) and self._ages.now() - max(known) <= span + (OWN_SKEW if is_dated else SECOND)
 
     def search_on(self, wire: Wire) -> int:
-        """Take what a SEARCH finds beyond the position, whatever a FETCH of all that leaves out; how many mails that were.
+        """Take what a SEARCH finds beyond the position, whatever a FETCH of everything leaves out. Returns the number of mails.
 
         Raises:
-            NotAccepted, MailboxFault: as the door and the wire say.
+            NotAccepted, MailboxFault: from the intake and the wire.
         """
         self._exists = wire.exists
         wire.has_news = False
@@ -383,7 +386,7 @@ class Mailbox:
         return taken + self._take(wire, uids)
 
     def _take(self, wire: Wire, uids: Sequence[int]) -> int:
-        """Take mails by their UIDs; afterwards the position is behind the last of them, also where that could not be had."""
+        """Take mails by their UIDs. Afterwards the position is after the last of them, even if that one could not be fetched."""
         taken = 0
         for mails in self._gatherer.each(wire, uids):
             taken += sum(self._accept(wire, mail) for mail in mails)
@@ -402,7 +405,8 @@ class Mailbox:
         return taken
 
     def _note_gaps(self, uids: Sequence[int], *, is_counted: bool) -> None:
-        """Remember the UIDs that were given out since the last look and are not there: another client was quicker, or they show later."""
+        """Remember the UIDs that were assigned since the last look and are not there: another client was faster, or they
+        appear later."""
         floor = max(self._handing.uid, self._looked_at)
         gone = 0
         for uid in uids:

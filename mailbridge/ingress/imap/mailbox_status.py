@@ -1,8 +1,8 @@
-"""How a mailbox is: written by its thread, read by whoever asks.
+"""The state of a mailbox: its thread writes it, any thread reads it.
 
-Green means that a new mail would be pushed within its bound. So a mailbox is red until it is watched for the first time, when its
-server has not answered for longer than a renewal, while it is not watched for more than some seconds, and while the server holds a
-mail that it does not give. Ages grow by themselves: a thread that hangs cannot leave a mailbox green.
+Green means that a new mail would be pushed in time. So a mailbox is red: until it is watched for the first time; when its server
+has not answered for longer than a renewal; while it is not watched for more than some seconds; and while the server has a mail
+that it does not give. Ages grow by themselves, so a thread that hangs cannot leave a mailbox green.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ log = logging.getLogger("mailbridge.imap")
 SLACK = 4.0
 """Seconds beyond the renewal (or a poll) that a server may take to answer it before the mailbox counts as dead."""
 SHORTEST = 5.0
-"""The longest pause between two questions where the server is polled."""
+"""The longest pause in seconds between two questions if the server is polled."""
 UNWATCHED = 20.0
-"""Seconds for which a mailbox may be connected anew before it is red."""
+"""Seconds that a new connection may take before the mailbox is red."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailboxHealth:
-    """One mailbox as it is now. Ages in seconds, None: never. ``reason`` says why it is red, or what the server wants read; ``notes``
-    are what is odd about the server, and what is done about it.
+    """The present state of one mailbox. Ages are in seconds, None: never. ``reason`` says why it is red, or has a text of the
+    server for a person. ``notes`` say what is unusual about the server, and what is done about it.
 
-    ``skipped`` mails could not be had, ``gone`` were moved or deleted by somebody else before they could be read.
-    ``age`` is that of the last round trip, or of the watcher while there was none: the number to raise an alarm on.
-    ``drift`` is how far the server's clock is ahead of ours in seconds where it is known to be wrong; it is an alarm of its own.
-    ``canary`` is that of the account, the same in each of its folders; ``is_well`` does not speak of it.
+    ``skipped`` mails could not be fetched; ``gone`` mails were moved or deleted by somebody else before they could be read.
+    ``age`` is that of the last round trip, or of the watcher if there was none: raise alarms on this number. ``drift`` is how far
+    the server's clock is ahead of ours, in seconds, if it is known to be wrong; that is an alarm of its own. ``canary`` belongs
+    to the account and is the same in each of its folders; ``is_well`` does not include it.
     """
 
     mailbox: str
@@ -55,7 +55,7 @@ class MailboxHealth:
 
 
 class MailboxStatus:
-    """One thread writes, any thread reads; each value stands for itself, so no lock is needed."""
+    """One thread writes, any thread reads. Each value is independent, so no lock is needed."""
 
     def __init__(self, mailbox: str, *, renew: float, now: Callable[[], float] = time.monotonic) -> None:
         self.mailbox = mailbox
@@ -84,7 +84,7 @@ class MailboxStatus:
         return self._mode
 
     def happened(self, event: Event) -> None:
-        """Go where the table says that an event leads.
+        """Change the mode as the table says for this event.
 
         Raises:
             Impossible: the table does not have it.
@@ -97,11 +97,13 @@ class MailboxStatus:
         self._mode = mode
 
     def carry_on(self) -> None:
-        """Another watcher has watched it well until now: it is not red for being connected anew, unless that takes long."""
+        """Note that another watcher has watched it well until now. It is not red because of the new connection, unless that
+        takes long."""
         self._was_watched, self._unwatched_since = True, self._now()
 
     def note(self, name: str, text: str) -> None:
-        """Show ``text`` as what is odd here, in place of what ``name`` said before; "" shows nothing. A new one is logged."""
+        """Show ``text`` as something unusual, in place of the earlier text of ``name``; "" shows nothing. A new text is
+        logged."""
         if text and text != self._notes.get(name):
             log.warning("%s", text, extra={"event": log_events.MAILBOX_NOTED, "mailbox": self.mailbox})
         notes = {key: value for key, value in self._notes.items() if key != name}
@@ -113,17 +115,17 @@ class MailboxStatus:
         return self.mode in WATCHED and self.roundtrip_age <= self._limit
 
     def round_trip(self) -> None:
-        """The server has just answered a command."""
+        """Note that the server has just answered a command."""
         self._roundtrip = self._now()
 
     def mail(self) -> None:
-        """A mail was accepted."""
+        """Note that a mail was accepted."""
         self._mail = self._now()
         self.mails += 1
 
     @property
     def roundtrip_age(self) -> float:
-        """Seconds since the server last answered; since the start where it never has."""
+        """Seconds since the server last answered; since the start if it never has."""
         return self._now() - (self._began if self._roundtrip is None else self._roundtrip)
 
     def read(self) -> MailboxHealth:
@@ -152,7 +154,7 @@ class MailboxStatus:
         )
 
     def _fault(self, mode: Mode, age: float, reason: str) -> str | None:
-        """Why a new mail would not be pushed in time; None where it would."""
+        """Why a new mail would not be pushed in time; None if it would."""
         if mode in (Mode.PARKED, Mode.DEFERRING):
             return reason
         more = f": {reason}" if reason else ""

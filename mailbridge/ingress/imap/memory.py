@@ -1,6 +1,7 @@
 """What a folder's watcher remembers over connections and restarts: missing mails, and how the server behaves.
 
-It is stored before the mailbox's position passes a missing mail, so that a daemon that is killed in between has not forgotten it.
+It is stored before the mailbox's position passes a missing mail, so that a daemon that is killed in between has not forgotten the
+mail.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from mailbridge.store import StoreUnavailable
 class Memory:
     """Belongs to one thread; ``habits`` is shared by the folders of an account.
 
-    ``is_deaf``: IDLE tells nothing here. ``is_late``: it tells long after the mail came. ``is_blind``: new mail shows only after a new
-    opening of the folder. ``lag``: seconds by which mails look older than they are, by a clock or on their way into the mailbox.
-    ``drift``: seconds that the server's clock is ahead of ours, 0 where it is right. ``top``: the last mail that was
-    taken, to know it again; it is stored now and then only. ``delivered``: for whom codes came by here, by
+    ``is_deaf``: IDLE announces nothing here. ``is_late``: IDLE announces a mail long after it came. ``is_blind``: new mail
+    appears only after the folder is opened again. ``lag``: seconds by which mails look older than they are, because of a clock or
+    of their way into the mailbox. ``drift``: seconds that the server's clock is ahead of ours, 0 if it is right. ``top``: the
+    last taken mail, to recognise it; it is stored only now and then. ``delivered``: for whom codes came by this folder, by
     `heat.mark_of`. ``rebuilds``: when the folder was read again for a day, in steady seconds.
     """
 
@@ -44,7 +45,7 @@ class Memory:
         self.rebuilds: list[float] = []
 
     def load(self, now: float) -> None:
-        """Take up what was stored, once; ``now`` is steady time in seconds.
+        """Load what was stored, once. ``now`` is steady time in seconds.
 
         Raises:
             NotAccepted: the store cannot be read now.
@@ -74,16 +75,16 @@ class Memory:
         self._stored, self._is_loaded = self._told(), True
 
     def belongs_to(self, validity: int) -> None:
-        """Forget what is missing where the folder's UIDs are others now."""
+        """Forget the missing mails if the folder has other UIDs now."""
         if self._validity != validity:
             self._validity = validity
             self.missing.clear()
 
     def save(self, *, is_whole: bool = False) -> None:
-        """Store it where it has changed; ``is_whole``: also where only ``top`` has.
+        """Store it if it has changed. ``is_whole``: also if only ``top`` has changed.
 
         Raises:
-            NotAccepted: the store does not take it now.
+            NotAccepted: the store cannot write it now.
         """
         told = self._told()
         before = self._stored | ({} if is_whole else {"top": told["top"]})

@@ -1,8 +1,8 @@
 """UIDs whose mails are still wanted although the mailbox's position is past them. Pure: the time is an argument, in seconds.
 
-A *hole* is a UID that was left out: the mail was moved away, or it shows only after its successor. It is looked for during the life
-of a code. A *refused* mail is there, and something else came in its place: an error, the end of the connection, half a mail. It is
-tried three times at once, then set aside and tried again more and more seldom, so that no other mail waits for it.
+A *hole* is a UID that was left out: the mail was moved away, or it appears only after its successor. It is searched for during
+the life of a code. A *refused* mail exists, but something else came instead: an error, the end of the connection, half a mail. It
+is tried three times at once, then set aside and tried again more and more rarely, so that no other mail waits for it.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import Any
 from mailbridge.core.dataclass import dataclass
 
 TRIES = 3
-"""So many answers in a row that are no mail set a mail aside."""
+"""After this many answers in a row that are no mail, a mail is set aside."""
 SOON = (0.5, 1.5)
 """Seconds after the first and the second such answer."""
 SELDOM = (5.0, 15.0, 60.0)
-"""Seconds between the tries of a mail that is set aside; the last one again and again for `HOUR`."""
+"""Seconds between the tries of a mail that is set aside. The last value is repeated for `HOUR`."""
 HOUR, RARELY = 3600.0, 1800.0
 """After an hour a mail that is set aside is tried every so many seconds."""
 SLOWLY = 300.0
 """Seconds between the tries of a mail for which the server says nothing at all."""
 LOOKS = (1.0, 4.0, 10.0, 20.0, 25.0, 30.0, 60.0, 120.0, 300.0)
-"""Seconds between two looks for a hole; after the last one it is forgotten: the code in it would be over."""
+"""Seconds between two looks for a hole. After the last one it is forgotten, because the code in it would have expired."""
 WANTED = 86_400.0
-"""Seconds for which a refused mail is tried; after that it is left alone."""
+"""Seconds for which a refused mail is tried. After that it is left alone."""
 MOST = 50
-"""So many holes and refused mails are remembered; the oldest go first."""
+"""The largest number of holes and refused mails that are remembered. The oldest are dropped first."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Gap:
-    """UIDs ``low`` to ``high``, one where it is refused. ``why``: what came instead of the mail; "" for a hole."""
+    """UIDs ``low`` to ``high``; a single one if it is refused. ``why`` is what came instead of the mail; "" for a hole."""
 
     low: int
     high: int
@@ -45,7 +45,7 @@ class Gap:
 
     @property
     def is_aside(self) -> bool:
-        """Whether a mail is tried only seldom any more."""
+        """Whether a mail is now tried only rarely."""
         return self.tries >= TRIES
 
 
@@ -57,21 +57,21 @@ class Missing:
 
     @property
     def aside(self) -> list[Gap]:
-        """Mails that are there and could not be had."""
+        """Mails that exist and could not be fetched."""
         return [gap for gap in self._gaps if gap.is_aside]
 
     def is_refused(self, uid: int) -> bool:
-        """Whether a mail is among those that something else came for."""
+        """Whether a mail is one of those for which something else came."""
         return any(gap.why and gap.low == uid for gap in self._gaps)
 
     def left_out(self, low: int, high: int, *, now: float) -> None:
-        """These UIDs were left out between others."""
+        """Note that these UIDs were left out between others."""
         if low <= high:
             self._add(Gap(low=low, high=high, since=now, due=now + LOOKS[0]))
 
     def refused(self, uid: int, why: str, *, now: float, is_slow: bool = False) -> bool:
-        """Something else came for a mail that is there; whether it is set aside now. ``is_slow``: nothing came, and everything else had
-        to wait for that; then the second try is the last, and the mail is tried rarely."""
+        """Note that something else came for a mail that exists. Returns whether it is newly set aside. ``is_slow``: nothing
+        came, and everything else had to wait for that. Then the second try is the last, and the mail is tried rarely."""
         gap = next((one for one in self._gaps if one.why and one.low == uid), None)
         if gap is None:
             self.given(uid)
@@ -88,7 +88,7 @@ class Missing:
         return gap.is_aside and not was_aside
 
     def given(self, uid: int) -> bool:
-        """A mail was had, or is gone: nothing is wanted of it any more. Whether it was wanted."""
+        """Note that a mail was fetched, or no longer exists, so that it is no longer wanted. Returns whether it was wanted."""
         for gap in self._gaps:
             if gap.low <= uid <= gap.high:
                 self._gaps.remove(gap)
@@ -99,11 +99,11 @@ class Missing:
         return False
 
     def next_due(self) -> float:
-        """When the next look or try is due; infinite where nothing is wanted."""
+        """When the next look or try is due; infinite if nothing is wanted."""
         return min((gap.due for gap in self._gaps), default=float("inf"))
 
     def due(self, now: float) -> list[Gap]:
-        """What is to be looked for now, in the order of the UIDs; a hole is due again after a while."""
+        """What must be looked for now, in the order of the UIDs. A hole becomes due again after a while."""
         found = sorted((gap for gap in self._gaps if gap.due <= now), key=lambda gap: gap.low)
         for gap in found:
             if not gap.why:
@@ -112,14 +112,14 @@ class Missing:
         return found
 
     def forget_old(self, now: float) -> list[Gap]:
-        """Forget holes that were looked for often enough, and mails that were tried for long enough; the latter are returned."""
+        """Forget holes that were looked for often enough, and mails that were tried for long enough. Returns those mails."""
         over = [gap for gap in self._gaps if (now - gap.since > WANTED if gap.why else gap.looks >= len(LOOKS))]
         for gap in over:
             self._gaps.remove(gap)
         return [gap for gap in over if gap.why]
 
     def clear(self) -> None:
-        """The UIDs mean other mails now."""
+        """Forget all gaps: the UIDs mean other mails now."""
         self._gaps = []
 
     def _add(self, gap: Gap) -> None:
@@ -128,11 +128,11 @@ class Missing:
             self._gaps.remove(min(self._gaps, key=lambda one: (bool(one.why), one.since)))
 
     def told(self) -> list[dict[str, Any]]:
-        """As plain data, to be stored."""
+        """The gaps as plain data, for the store."""
         return [asdict(gap) for gap in self._gaps]
 
     def take(self, told: Iterable[Any], *, now: float) -> None:
-        """Take up what was stored; what cannot be read is left out, and times in the future (another clock) count as now."""
+        """Load what was stored. Unreadable entries are left out, and times in the future (another clock) count as now."""
         for one in told:
             try:
                 gap = Gap(**one)

@@ -1,4 +1,4 @@
-"""What a watcher is doing, as a table: its mode, and the mode that each event leads to. Pure; docs/imap.md shows it."""
+"""What a watcher is doing, as a table: its mode, and the mode that each event leads to. Pure. docs/imap.md shows the table."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ class Mode(StrEnum):
     CONNECTING = "connecting"
     """It connects, logs in, opens the folder and takes what came meanwhile."""
     IDLE = "idle"
-    """The server tells when a mail comes."""
+    """The server announces new mail."""
     NOTIFY = "notify"
     """The server sends a mail together with its announcement."""
     POLL = "poll"
-    """The server is asked every few seconds."""
+    """The server is polled every few seconds."""
     HOT = "hot"
-    """The server is asked often, since somebody waits for a code."""
+    """The server is polled often, because somebody waits for a code."""
     DEFERRING = "deferring"
-    """The store does not take mail; the connection is kept."""
+    """The store accepts no mail; the connection is kept."""
     WAITING = "waiting"
-    """A pause after a fault; it is tried again without a person."""
+    """A pause after a fault. The next attempt needs no person."""
     PARKED = "parked"
-    """A person is needed; it is tried again seldom."""
+    """A person is needed. Attempts are rare."""
     STOPPED = "stopped"
-    """The daemon stops, or the account is watched anew."""
+    """The daemon stops, or the account gets another watcher."""
 
 
 class Event(StrEnum):
@@ -46,7 +46,7 @@ class Event(StrEnum):
 
 _WATCHED = (Mode.IDLE, Mode.NOTIFY, Mode.POLL, Mode.HOT)
 WATCHED = frozenset(_WATCHED)
-"""In these a mail that arrives is seen."""
+"""In these modes a new mail is seen."""
 
 _SESSION = (Mode.CONNECTING, *_WATCHED, Mode.DEFERRING)
 _ANYWHERE = (*_SESSION, Mode.WAITING, Mode.PARKED)
@@ -64,7 +64,7 @@ TRANSITIONS: Mapping[tuple[Mode, Event], Mode] = MappingProxyType(
         **{(mode, Event.STOP): Mode.STOPPED for mode in _ANYWHERE},
     }
 )
-"""The machine. What is not in it cannot happen."""
+"""The state machine. What is not in it cannot happen."""
 
 BACK: Mapping[Mode, Event] = MappingProxyType(
     {
@@ -75,11 +75,11 @@ BACK: Mapping[Mode, Event] = MappingProxyType(
         Mode.HOT: Event.AWAITED,
     }
 )
-"""The event that leads back to the mode in which the store refused, once it takes mail again."""
+"""The event that leads back to the mode in which the store refused, after it accepts mail again."""
 
 
 class Impossible(AssertionError):  # noqa: N818  (a mistake of the program, as an assertion is)
-    """An event in a mode in which it cannot happen: a mistake of the program."""
+    """An event in a mode in which it cannot happen: a bug."""
 
 
 def after(mode: Mode, event: Event) -> Mode:
@@ -95,7 +95,7 @@ def after(mode: Mode, event: Event) -> Mode:
 
 
 def picture() -> str:
-    """The table as Markdown: a row for each mode, a column for each event, a cell for where it leads ("" : it cannot happen)."""
+    """The table as Markdown: a row for each mode, a column for each event, a cell for the next mode ("": it cannot happen)."""
     head = ["", *(str(event) for event in Event)]
     rows = [[f"**{mode}**", *(str(TRANSITIONS.get((mode, event), "")) for event in Event)] for mode in Mode]
     lines = [head, ["---"] * len(head), *rows]

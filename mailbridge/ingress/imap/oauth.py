@@ -1,4 +1,5 @@
-"""Access tokens (RFC 6749): asked for once however many folders want one, renewed before they end, and never after a refusal."""
+"""Access tokens (RFC 6749): requested once for all folders, renewed before they expire, and not requested again after a
+refusal."""
 
 from __future__ import annotations
 
@@ -28,13 +29,13 @@ from mailbridge.masks import Masks
 
 TIMEOUT = 10.0
 EARLY = 300.0
-"""Seconds before its end at which a token is renewed, or a tenth of its life if that is less."""
+"""Seconds before its expiry at which a token is renewed; a tenth of its lifetime if that is less."""
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Where consent and tokens are to be had. ``device_url`` is "" where there is no device flow for this scope."""
+    """Where consent and tokens are available. ``device_url`` is "" if there is no device flow for this scope."""
 
     auth_url: str
     token_url: str
@@ -48,8 +49,8 @@ MICROSOFT = "https://login.microsoftonline.com"
 
 
 def sending(account: ImapSettings) -> OAuthSettings | None:
-    """How an account gets its tokens, with the permission to send where its canary goes by Microsoft's submission server (Google's
-    scope holds for both)."""
+    """How an account gets its tokens. The permission to send is included if its canary goes by Microsoft's submission server
+    (Google's scope includes both)."""
     grant, canary = account.oauth, account.canary
     is_submitted = canary is not None and canary.by != "append" and (bool(canary.smtp) or not account.host)
     if grant is None or not is_submitted or grant.provider != "microsoft" or grant.grant != "user" or grant.scope:
@@ -58,7 +59,7 @@ def sending(account: ImapSettings) -> OAuthSettings | None:
 
 
 def provider_of(settings: OAuthSettings) -> Provider:
-    """The provider's addresses and scopes, or what the settings put in their place."""
+    """The provider's addresses and scopes, or what the settings say instead."""
     if settings.provider == "google":
         known = Provider(
             auth_url="https://accounts.google.com/o/oauth2/v2/auth",
@@ -91,28 +92,28 @@ def provider_of(settings: OAuthSettings) -> Provider:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """An access token. ``ends`` and ``got`` are of the monotonic clock, in seconds."""
+    """An access token. ``ends`` and ``got`` are seconds of the monotonic clock."""
 
     value: Secret
     got: float
     ends: float
 
     def is_fresh(self, now: float) -> bool:
-        """Whether it may be used without asking for a new one first."""
+        """Whether it may be used without requesting a new one first."""
         return now < self.ends - min(EARLY, (self.ends - self.got) / 10)
 
 
 class TokenEndpoint:
-    """One provider's token endpoint, over one short-lived HTTP client a call: it is asked once an hour."""
+    """One provider's token endpoint. It is asked once an hour, so each call has its own short-lived HTTP client."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
 
     def ask(self, fields: Mapping[str, str], *, url: str = "") -> Mapping[str, Any]:
-        """POST a form and give the JSON answer, also that of a 400.
+        """POST a form and return the JSON answer, also that of a 400.
 
         Raises:
-            MailboxFault: no answer, or one that is the provider's own trouble (BUSY, with its Retry-After).
+            MailboxFault: there was no answer, or the provider itself has a problem (BUSY, with its Retry-After).
         """
         try:
             with httpx.Client(timeout=TIMEOUT, trust_env=False, follow_redirects=False) as client:
@@ -157,10 +158,11 @@ class TokenSource:
         self._final: tuple[int, MailboxFault] | None = None
 
     def token(self) -> Token:
-        """A token that is good for a while; many who ask at once cause one request.
+        """A token that is valid for a while. Many simultaneous calls make one request.
 
         Raises:
-            MailboxFault: CONSENT where a person has to log in anew (then no more requests until somebody has), else why not now.
+            MailboxFault: CONSENT if a person must log in again (no more requests until somebody has), else why it is not possible
+                now.
         """
         with self._lock:
             if self._token is not None and self._token.is_fresh(self._now()):
@@ -179,13 +181,13 @@ class TokenSource:
             return self._token
 
     def refuse(self, token: Token) -> None:
-        """A server did not take this token: the next who asks gets a new one, unless somebody has got one already."""
+        """Note that a server did not accept this token. The next caller gets a new one, unless there already is a new one."""
         with self._lock:
             if self._token is token:
                 self._token = None
 
     def has_changed(self) -> bool:
-        """Whether somebody has logged in anew since the provider refused for good."""
+        """Whether somebody has logged in again since the provider refused for good."""
         return self._final is None or self._final[0] != self._vault.stamp(self._account)
 
     def _renewed(self) -> Token:
@@ -216,7 +218,7 @@ class TokenSource:
 
 
 def client_fields(settings: OAuthSettings) -> dict[str, str]:
-    """How the application names itself."""
+    """The fields that identify the application."""
     fields = {"client_id": settings.client_id}
     if settings.client_secret is not None:
         fields["client_secret"] = settings.client_secret.reveal()
@@ -224,7 +226,7 @@ def client_fields(settings: OAuthSettings) -> dict[str, str]:
 
 
 def seconds_of(answer: Mapping[str, Any]) -> float:
-    """For how long a token is good; an hour where the provider does not say."""
+    """Seconds for which a token is valid; an hour if the provider does not say."""
     try:
         return max(1.0, float(answer.get("expires_in", 3600)))
     except (TypeError, ValueError):
@@ -232,7 +234,7 @@ def seconds_of(answer: Mapping[str, Any]) -> float:
 
 
 def _assertion(key_file: Path | None, provider: Provider, username: str, masks: Masks) -> str:
-    """A service account's word that it acts for ``username`` (RFC 7523), signed with its key."""
+    """A service account's statement that it acts for ``username`` (RFC 7523), signed with its key."""
     try:
         content = json.loads(key_file.read_text(encoding="utf-8")) if key_file is not None else {}
         masks.guard(*map(Secret, content["private_key"].splitlines()[1:-1]))

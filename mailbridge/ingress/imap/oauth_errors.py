@@ -1,4 +1,4 @@
-"""What a provider's OAuth error means (RFC 6749 4.1.2.1 and 5.2): its own words, and what fixes the known ones."""
+"""The meaning of a provider's OAuth error (RFC 6749 4.1.2.1 and 5.2): its own words, and what fixes the known ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MISTAKES = frozenset(
 )
 NUMBER = re.compile(r"AADSTS(\d{4,8})")
 TAIL = re.compile(r"\s*(?:Trace ID|Correlation ID|Timestamp):.*", re.DOTALL)
-"""What Microsoft adds for its own support."""
+"""What Microsoft appends for its own support."""
 
 LOGIN = "mailbridge oauth login {account}"
 ADMIN = "an administrator has to approve the application: Entra, Enterprise applications, Permissions, Grant admin consent"
@@ -81,7 +81,7 @@ MICROSOFT: Mapping[str, tuple[Kind, str]] = MappingProxyType(
         "90055": (Kind.BUSY, "Microsoft is asked too often; it is tried again"),
     }
 )
-"""Microsoft's numbers, what each asks for, and the fix."""
+"""Microsoft's error numbers, with the kind of fault and the fix for each."""
 
 WORDS: tuple[tuple[str, Kind, str], ...] = (
     ("client_secret is missing", Kind.SETTING, "Google wants client_secret (or client_secret_file) too, also of a desktop app"),
@@ -99,7 +99,7 @@ WORDS: tuple[tuple[str, Kind, str], ...] = (
         "add the mailbox's address to the app's test users, or publish the app",
     ),
 )
-"""Words of a description, small letters, and the fix."""
+"""Words in a description (lower case), with the kind of fault and the fix."""
 
 ERRORS: Mapping[str, str] = MappingProxyType(
     {
@@ -116,11 +116,11 @@ ERRORS: Mapping[str, str] = MappingProxyType(
         "access_denied": f"it was declined: {LOGIN}; while Google's app is in testing, only its test users may allow it",
     }
 )
-"""Errors without a better word, and the fix."""
+"""Errors without a more exact text, and the fix."""
 
 
 def refusal_of(answer: Mapping[str, Any], account: str) -> MailboxFault:
-    """An error answer as what it asks for: the error, the provider's description, and the fix where one is known."""
+    """The fault for an error answer: the error, the provider's description, and the fix if one is known."""
     error = shown(str(answer.get("error", "no access token in the answer")).encode())
     described = answer.get("error_description")
     words = shown(TAIL.sub("", described).encode()) if isinstance(described, str) else ""

@@ -1,4 +1,5 @@
-"""What is known of the large providers, so that only address and secret have to be typed; and an account with all of it settled."""
+"""What is known of the large providers, so that only address and secret must be entered; and an account with all values filled
+in."""
 
 from __future__ import annotations
 
@@ -19,14 +20,14 @@ from mailbridge.ingress.imap.stream import SILENCE, Endpoint
 PORTS = {"tls": 993, "starttls": 143, "none": 143}
 OWN_SERVER = "the account's password, or an app password where there is one"
 SMTPS = 465
-"""The port of submission inside TLS (RFC 8314); everywhere else it begins with STARTTLS."""
+"""The port of submission inside TLS (RFC 8314). On other ports it begins with STARTTLS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """A provider. ``hint`` tells what its password is; ``hot_poll`` how often it is asked while somebody waits (None: as often
-    as a server of one's own); ``pipelines`` whether it takes several commands at once (Exchange is said to stumble; None: it is tried);
-    ``smtp`` is its submission server, ``host:port``."""
+    """A provider. ``hint`` says what its password is. ``hot_poll`` is how often it is polled while somebody waits (None: as
+    often as a server of your own). ``pipelines`` says whether it accepts several commands at once (Exchange is said to have
+    problems; None: it is tried). ``smtp`` is its submission server, ``host:port``."""
 
     host: str
     hint: str
@@ -91,28 +92,28 @@ GREETINGS: Mapping[bytes, timedelta] = MappingProxyType(
         b"netease": timedelta(seconds=5),
     }
 )
-"""Words in the greetings of large providers, small letters, and how often each may be asked."""
+"""Words (lower case) in the greetings of large providers, and how often each may be polled."""
 ABILITIES = frozenset({"X-GM-EXT-1", "XYMHIGHESTMODSEQ", "X-APPLE-REMOTE-LINKS"})
-"""Capabilities that Google, Yahoo and Apple alone have."""
+"""Capabilities that only Google, Yahoo and Apple have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """Where an account hands in mail that it sends (RFC 6409)."""
+    """The server to which an account sends mail (RFC 6409)."""
 
     host: str
     port: int
     is_starttls: bool
 
     def endpoint(self, context: ssl.SSLContext) -> Endpoint:
-        """Where to connect: never without TLS."""
+        """Where to connect. It is never without TLS."""
         return Endpoint(host=self.host, port=self.port, is_starttls=self.is_starttls, context=context, tls_port=SMTPS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An account with everything settled. ``hot_poll`` None: 50 to 250 ms. ``pipelines`` None: until the server misses twice. ``submission`` None: its canary is put into the
-    folder, where it has one."""
+    """An account with all values filled in. ``hot_poll`` None: 50 to 250 ms. ``pipelines`` None: until the server misses two
+    rounds. ``submission`` None: its canary, if it has one, is put into the folder."""
 
     name: str
     host: str
@@ -133,7 +134,7 @@ class Account:
     submission: Submission | None
 
     def endpoint(self, context: ssl.SSLContext | None, silence: timedelta = SILENCE) -> Endpoint:
-        """Where to connect; ``silence`` is how long the server may say nothing when it is its turn."""
+        """Where to connect. ``silence`` is how long the server may say nothing when it should answer."""
         return Endpoint(
             host=self.host,
             port=self.port,
@@ -144,13 +145,13 @@ class Account:
         )
 
     def cursor_of(self, folder: str) -> str:
-        """The name of a folder's cursor: the same as long as it is the same account, and no address in it."""
+        """The name of a folder's cursor. It is the same as long as the account is the same, and contains no address."""
         told = f"{self.username}\0{self.host}\0{folder}"
         return f"imap/{hashlib.blake2b(told.encode(), digest_size=10).hexdigest()}"
 
 
 def account_of(settings: ImapSettings) -> Account:
-    """Settings with the preset's values where nothing else is said."""
+    """The account for these settings, with the preset's values where the settings have none."""
     preset = PRESETS[settings.preset] if settings.preset else None
     known = preset if preset and not settings.host else _at(settings.host)
     tls = preset.tls if preset and not settings.host else settings.tls
@@ -176,13 +177,14 @@ def account_of(settings: ImapSettings) -> Account:
 
 
 def _at(host: str) -> Preset | None:
-    """The preset of the provider whose server it is, whatever the account calls it."""
+    """The preset of the provider that owns this server, whatever preset the account names."""
     found = by_server(host)
     return PRESETS[found.preset] if found is not None and found.preset is not None else None
 
 
 def tolerance_of(host: str, greeting: bytes, abilities: Collection[str]) -> timedelta | None:
-    """How often the server of a large provider may be asked, by its name, its greeting, or what it can; None: it is one's own."""
+    """How often the server of a large provider may be polled, recognised by its name, its greeting, or its capabilities. None:
+    it is a server of your own."""
     found = by_server(host)
     if found is not None:
         return PRESETS[found.preset].hot_poll if found.preset is not None else USUAL
@@ -193,18 +195,18 @@ def tolerance_of(host: str, greeting: bytes, abilities: Collection[str]) -> time
 
 
 def is_dovecot(greeting: bytes) -> bool:
-    """Whether a server is a Dovecot, as far as its greeting tells."""
+    """Whether a server is a Dovecot, as far as its greeting shows."""
     return b"dovecot" in greeting.lower()
 
 
 def forgets_uids(greeting: bytes) -> bool:
-    """Whether a server keeps the UIDs that it gives out only where the folder is opened by SELECT (Courier, imap/imapscanclient.c): by
-    EXAMINE a mail may have another one the next time."""
+    """Whether a server keeps the UIDs that it assigns only if the folder is opened by SELECT (Courier, imap/imapscanclient.c).
+    After EXAMINE a mail may have another UID next time."""
     return b"courier-imap" in greeting.lower()
 
 
 def _submission_of(settings: ImapSettings, preset: Preset | None) -> Submission | None:
-    """The server that the canary goes by: what is configured, else the preset's, where that is the server which is watched."""
+    """The server for the canary: the configured one, else the preset's if that is also the watched server."""
     canary = settings.canary
     if canary is None or canary.by == "append":
         return None
@@ -216,7 +218,8 @@ def _submission_of(settings: ImapSettings, preset: Preset | None) -> Submission 
 
 
 class Contexts:
-    """TLS contexts, one for each set of certificate authorities and shared by all connections: one each costs 943 KiB."""
+    """TLS contexts, one for each set of certificate authorities, shared by all connections: a context for each connection
+    would cost 943 KiB."""
 
     def __init__(self) -> None:
         self._made: dict[str, ssl.SSLContext] = {}
@@ -230,7 +233,7 @@ class Contexts:
         return None if settings.tls == "none" else self.trusting(settings)
 
     def trusting(self, settings: ImapSettings) -> ssl.SSLContext:
-        """The context for an account where TLS is a must.
+        """The context for an account that must use TLS.
 
         Raises:
             MailboxFault: ``tls_ca`` cannot be read.

@@ -1,4 +1,5 @@
-"""A try of an account: connect, log in, look around, fetch one mail and idle, and say at the first step that fails what is wrong."""
+"""A test of an account: connect, log in, look around, fetch one mail, and use IDLE. It stops at the first step that fails and
+says what is wrong."""
 
 from __future__ import annotations
 
@@ -22,18 +23,18 @@ from mailbridge.ingress.imap.vault import OneToken, Tokens
 from mailbridge.ingress.imap.wire import Wire
 
 LINES = 8
-"""So many folders get a line of their own."""
+"""The largest number of folders that get their own line."""
 SCREEN, LONGEST = 400, 60
 """Characters of the list of folders, and of one name."""
 TRIES = 3
-"""So many of the newest mails are tried: one that the server cannot give is an exception."""
+"""The number of newest mails that are tried, because one mail that the server cannot give may be an exception."""
 TLS = {"tls": "with TLS", "starttls": "with STARTTLS", "none": "without TLS"}
 USEFUL = ("IDLE", "MOVE", "UIDPLUS", "NOTIFY", "CONDSTORE", "ID")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One step and what came of it."""
+    """One step and its result."""
 
     step: str
     is_good: bool
@@ -44,7 +45,7 @@ More = Callable[[ImapSettings, Tokens | None], Iterator[Finding]]
 
 
 def probe(settings: ImapSettings, vault: Tokens | None, *, idle_for: float, then: More | None = None) -> Iterator[Finding]:
-    """The steps of one account, until one fails, and ``then`` more where none has. ``idle_for`` in seconds."""
+    """The steps of one account, until one fails, and the steps of ``then`` if none has failed. ``idle_for`` is in seconds."""
     account = account_of(settings)
     step = "connect"
     try:
@@ -83,7 +84,7 @@ def _open(wire: Wire, account: Account, folder: str) -> None:
 
 
 def _after(wire: Wire, account: Account) -> Iterator[Finding]:
-    """Whether the folder is there that mails are moved to."""
+    """Whether the folder exists to which mails are moved."""
     effect, _, name = account.after.partition(":")
     if effect != "move":
         return
@@ -95,10 +96,10 @@ def _after(wire: Wire, account: Account) -> Iterator[Finding]:
 
 
 def _fetch(wire: Wire, account: Account, counts: Mapping[str, int]) -> Finding:
-    """One mail by the commands that the daemon fetches with: all that is new behind a place, and one by its UID.
+    """Fetch mail with the commands of the daemon: everything after a position, and one mail by its UID.
 
     Raises:
-        MailboxFault: none of the newest mails can be had.
+        MailboxFault: none of the newest mails can be fetched.
     """
     folder = next((name for name, count in counts.items() if count), account.folders[0])
     _open(wire, account, folder)
@@ -122,7 +123,7 @@ def _fetch(wire: Wire, account: Account, counts: Mapping[str, int]) -> Finding:
 
 
 def _newest(wire: Wire) -> list[Fetched]:
-    """The newest mails by UID; by a SEARCH where the server does not date them."""
+    """The newest mails by UID; by a SEARCH if the server does not date them."""
     try:
         return wire.newest(TRIES)
     except Refusal:
@@ -130,7 +131,7 @@ def _newest(wire: Wire) -> list[Fetched]:
 
 
 def opened_by(settings: ImapSettings, token: Secret) -> Secret:
-    """Log in once with a refresh token; gives the token as the provider left it.
+    """Log in once with a refresh token. Returns the token as the provider left it.
 
     Raises:
         MailboxFault: it does not open the account; the text names what fixes it.
@@ -142,7 +143,7 @@ def opened_by(settings: ImapSettings, token: Secret) -> Secret:
 
 
 def leave(settings: ImapSettings, vault: Tokens | None, content: bytes) -> str:
-    """Put a mail into the first watched folder of an account, as if it had come there. Returns the folder's name.
+    """Put a mail into the first watched folder of an account, as if it had arrived there. Returns the folder's name.
 
     Raises:
         MailboxFault: it cannot be put there; the text names what fixes it.
@@ -159,7 +160,8 @@ def leave(settings: ImapSettings, vault: Tokens | None, content: bytes) -> str:
 
 
 def _folders(wire: Wire, watched: Sequence[str]) -> str:
-    """The folders that can be opened, as many as fit into a few lines: those that are watched, those with a role, the others."""
+    """The folders that can be opened, as many as fit into a few lines: first the watched ones, then those with a purpose, then
+    the others."""
     try:
         listed: list[Any] = wire.list_folders()
     except IMAPClientError as fault:
@@ -179,7 +181,7 @@ def _folders(wire: Wire, watched: Sequence[str]) -> str:
 
 
 def _name(folder: str) -> str:
-    """A folder's name, fit for a line."""
+    """A folder's name, made suitable for a line."""
     text = shown(folder.encode())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 

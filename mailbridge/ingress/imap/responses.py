@@ -1,4 +1,4 @@
-"""What a server says, taken apart: one response with its literals, and the items of a FETCH (RFC 3501 7)."""
+"""Parses what a server says: one response with its literals, and the items of a FETCH (RFC 3501 7)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ TOKEN = re.compile(rb'\s*(?:(\()|(\))|"((?:[^"\\]|\\.)*)"|~?\{(\d+)\}\r\n|([^\s(
 NUMBERED = re.compile(rb"(\d{1,10}) ([A-Z]+)\b ?", re.IGNORECASE)
 UID = re.compile(rb"\(?\bUID (\d{1,10})\b", re.IGNORECASE)
 BODY = re.compile(rb"(?:BODY(?:\.PEEK)?\[\](?:<\d+(?:\.\d+)?>)?|RFC822)\Z", re.IGNORECASE)
-"""Names under which a mail is given: as RFC 3501 7.4.2 has it, or as it was asked for."""
+"""Names under which a mail is returned: those of RFC 3501 7.4.2, or those of the request."""
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One response. ``tag`` is ``*``, ``+`` or a command's own; ``text`` is the rest without its line end, literals left out
-    (their ``{n}`` CRLF stays where they stood)."""
+    """One response. ``tag`` is ``*``, ``+`` or that of a command. ``text`` is the rest without its line end and without
+    literals (their ``{n}`` CRLF stays in its place)."""
 
     tag: bytes
     text: bytes = field(repr=False)
@@ -29,42 +29,42 @@ class Response:
 
     @property
     def numbered(self) -> tuple[int, bytes]:
-        """Number and name of a response such as ``23 EXISTS``; ``(0, b"")`` where it is none."""
+        """Number and name of a response such as ``23 EXISTS``; ``(0, b"")`` for any other."""
         found = NUMBERED.match(self.text) if self.tag == b"*" else None
         return (int(found[1]), found[2].upper()) if found else (0, b"")
 
     @property
     def status(self) -> bytes:
-        """``OK``, ``NO``, ``BAD``, ``BYE`` …: the first word."""
+        """The first word: ``OK``, ``NO``, ``BAD``, ``BYE`` …"""
         return self.text.partition(b" ")[0].upper()
 
     def code(self, name: bytes) -> bytes | None:
-        """The argument of a response code such as ``[UIDVALIDITY 7]``, ``b""`` if it has none, None if it is not there."""
+        """The argument of a response code such as ``[UIDVALIDITY 7]``; ``b""`` if it has none, None if the code is not there."""
         found = re.search(rb"\[" + re.escape(name) + rb"(?: ([^\]]*))?\]", self.text, re.IGNORECASE)
         return None if found is None else found[1] or b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """What a FETCH told of one mail. ``at`` is the INTERNALDATE (aware), None where it was not given or makes no sense;
-    ``content`` is the beginning of the mail as far as it was asked for, None where no body was given."""
+    """The result of a FETCH for one mail. ``at`` is the INTERNALDATE (aware), None if it was missing or makes no sense.
+    ``content`` is the requested beginning of the mail, None if no body came."""
 
     uid: int
     at: datetime | None = None
     size: int = 0
     content: bytes | None = field(default=None, repr=False)
     is_whole: bool = False
-    """Whether the server says that it gives all of the mail, not a part of it as it was asked for."""
+    """Whether the server says that it returns the whole mail, not a requested part."""
 
 
 def uid_in(text: bytes) -> int | None:
-    """The UID that the beginning of a FETCH response names, though the rest cannot be read."""
+    """The UID that the beginning of a FETCH response names, even if the rest cannot be read."""
     found = UID.search(text)
     return int(found[1]) if found else None
 
 
 def fetched_of(response: Response) -> Fetched | None:
-    """The items of a FETCH response; None where it has no UID (a change of flags).
+    """The items of a FETCH response; None if it has no UID (a change of flags).
 
     Raises:
         MailboxFault: the response cannot be read.
@@ -88,7 +88,7 @@ def fetched_of(response: Response) -> Fetched | None:
 
 
 def internal_date(value: bytes) -> datetime | None:
-    """``17-Jul-1996 02:44:25 -0700`` (RFC 3501, date-time), aware; None where it is none."""
+    """The time in ``17-Jul-1996 02:44:25 -0700`` (RFC 3501, date-time), aware; None if it is invalid."""
     parts = re.fullmatch(rb"\s*(\d{1,2})-([A-Za-z]{3})-(\d{4}) (\d\d:\d\d:\d\d) ([+-]\d{4})", value)
     if parts is None:
         return None
@@ -105,7 +105,7 @@ def numbers_of(response: Response) -> list[int]:
 
 
 def number(octets: bytes) -> int | None:
-    """A number of IMAP: 32 bits, a size 63 (RFC 3501 9, RFC 9051 9). None where it is none."""
+    """A number of IMAP: 32 bits, a size 63 (RFC 3501 9, RFC 9051 9). None if it is invalid."""
     return int(octets) if octets.isdigit() and len(octets) < 20 else None
 
 

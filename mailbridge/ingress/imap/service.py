@@ -1,4 +1,4 @@
-"""All watched mailboxes of a daemon: made from the settings, started, asked how they are, and stopped."""
+"""All watched mailboxes of a daemon: created from the settings, started, asked for their state, and stopped."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ IDLE_AGAIN = timedelta(seconds=AGAIN)
 
 
 class Cursors(Protocol):
-    """What a mailbox needs of the store beside the intake."""
+    """What a mailbox needs of the store, in addition to the intake."""
 
     async def cursor(self, mailbox: str) -> str | None: ...
 
@@ -63,7 +63,7 @@ class Cursors(Protocol):
 
 
 class LoopDoor:
-    """The intake and the store of the daemon's loop, for a thread."""
+    """The intake and the store of the daemon's event loop, for a thread."""
 
     def __init__(self, accept: Accept, cursors: Cursors, loop: asyncio.AbstractEventLoop) -> None:
         self._accept = accept
@@ -128,23 +128,23 @@ class LoopDoor:
 
 
 def nobody() -> Collection[str]:
-    """Nobody waits."""
+    """Nobody waits for a code."""
     return ()
 
 
 def never() -> bool:
-    """There is no permission to be given."""
+    """There is no permission to give."""
     return False
 
 
 def bound_to(account: ImapSettings) -> frozenset[str]:
-    """The identifiers that codes in an account are for, as far as its settings say it: its own, or its address, folded."""
+    """The identifiers (folded) of the codes in an account, as far as its settings say: its own identifier, or its address."""
     return frozenset({(account.identifier or account.mailbox).casefold()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What all mailboxes of a daemon have in common, whenever each of them begins to be watched."""
+    """What all mailboxes of a daemon share, whenever each of them starts to be watched."""
 
     contexts: Contexts
     logins: Logins
@@ -152,7 +152,8 @@ class Common:
 
 
 def common_of(settings: Sequence[ImapSettings], *, wanted: Wanted = nobody, logins: Logins | None = None) -> Common:
-    """Of these accounts. ``wanted`` is asked often, from many threads, for whom somebody waits for a code."""
+    """The shared part for these accounts. ``wanted`` gives the identifiers for whose codes somebody waits; many threads call
+    it often."""
     bound = {f"{one.label}/{folder}": bound_to(one) for one in settings for folder in one.folders}
     return Common(contexts=Contexts(), logins=logins or LoginLimiter(), heating=Heating(wanted, bound))
 
@@ -172,12 +173,13 @@ def watchers_of(
     key: bytes = b"",
     common: Common | None = None,
 ) -> Watchers:
-    """Watchers of every folder of every account, each with a thread of its own, not started. To be called in the daemon's loop.
+    """Watchers of every folder of every account, each with a thread of its own, not started. Call it in the daemon's event loop.
 
-    ``accept`` returns when a mail is on disk; ``wanted`` is asked often, from many threads, for whom somebody waits for a code;
-    ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it; ``silence`` is how long a server may say nothing when
-    it is its turn, and ``idle_again`` the time to the first try of IDLE that it did not answer; ``key`` is a secret of this machine by which canaries are known again after a restart, b"": they are not.
-    ``common`` is what they share with mailboxes that are not among these, in place of ``wanted``.
+    ``accept`` returns when a mail is on disk. ``wanted`` gives the identifiers for whose codes somebody waits; many threads call
+    it often. ``now`` is steady time, and ``drift`` how far the wall clock is ahead of it. ``silence`` is how long a server may
+    say nothing when it should answer. ``idle_again`` is the time until an unanswered IDLE is first tried again. ``key`` is a
+    secret of this machine by which canaries are recognised after a restart; with b"" they are not. ``common`` is shared with
+    mailboxes that are not among these, and replaces ``wanted``.
     """
     door = LoopDoor(accept, cursors, asyncio.get_running_loop())
     common = common or common_of(settings, wanted=wanted)
@@ -252,7 +254,7 @@ def watcher_of(
 def canary_of(
     entry: ImapSettings, account: Account, tokens: TokenSource | None, *, connect: Connect, contexts: Contexts, key: bytes
 ) -> Canary | None:
-    """The canary of an account, and the way that it goes; None where the account has none."""
+    """The canary of an account, with its way of sending; None if the account has none."""
     if account.canary is None:
         return None
 
@@ -268,7 +270,7 @@ def canary_of(
 def schedule_of(
     canary: Canary, settings: CanarySettings, looks: Sequence[MailboxStatus], dice: Callable[[], float]
 ) -> CanarySchedule:
-    """Who keeps it, shown in the health of each folder."""
+    """The schedule of a canary, which appears in the health of each folder."""
     schedule = CanarySchedule(
         canary=canary, settings=settings, is_watched=lambda: any(one.is_watched for one in looks), dice=dice
     )
@@ -278,14 +280,14 @@ def schedule_of(
 
 
 def tokens_of(account: Account, vault: Tokens | None) -> TokenSource | None:
-    """The access tokens of an account; None where it has a password."""
+    """The access tokens of an account; None if it has a password."""
     if account.oauth is None or vault is None:
         return None
     return TokenSource(account=account.name, username=account.username, settings=account.oauth, vault=vault)
 
 
 def habits_of(account: Account, silence: timedelta = SILENCE, idle_again: timedelta = IDLE_AGAIN) -> Habits:
-    """What is learned about an account's server, nothing yet. ``silence`` and ``idle_again`` as for `watchers_of`."""
+    """An empty record of what is learned about an account's server. ``silence`` and ``idle_again`` as for `watchers_of`."""
     tempo = Tempo(first=silence.total_seconds(), most=max(account.patience, silence).total_seconds())
     return Habits(tempo=tempo, pipelines=account.pipelines, mute=Mute(time.monotonic, first=idle_again.total_seconds()))
 
@@ -299,7 +301,7 @@ def connector(
     login_limiter: Logins,
     habits: Habits,
 ) -> Connect:
-    """A function that connects and logs in when the host has a login free; its argument tells whether to give up waiting."""
+    """A function that connects and logs in when the host has a free login. Its argument says whether to give up waiting."""
 
     def connect(is_stopping: Callable[[], bool]) -> tuple[Wire, LoggedIn]:
         semaphore = login_limiter.of(account.host)

@@ -1,7 +1,8 @@
-"""One session of a watched folder: catch up, wait in IDLE, look again at every renewal, poll where the server does not tell.
+"""One session of a watched folder: catch up, wait in IDLE, look again at every renewal, and poll if the server does not announce
+mail.
 
-The renewal is poll and liveness probe in one: whatever a server forgets to push is found by it, and a connection that died
-silently does not answer it.
+A renewal is both a poll and a liveness check: it finds whatever a server forgot to announce, and a connection that died silently
+does not answer it.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ log = logging.getLogger("mailbridge.imap")
 T = TypeVar("T")
 
 LAGS = (0.1, 0.5, 2.0)
-"""Seconds after which a mail that was announced and is not there yet is looked for again (a replica lags behind)."""
+"""Seconds after which an announced mail that is not there yet is looked for again (a replica may lag behind)."""
 NOT_ACCEPTED = (0.5, 30.0)
 ANEW, ANEW_BLIND = 10, 2
-"""Every so many renewals the folder is opened anew: a rebuilt mailbox shows its new UIDVALIDITY to nobody before that, and some
-servers no new mail. Where STATUS is not answered, that has to tell it, and is done more often."""
+"""After this many renewals the folder is opened again. Only then does a rebuilt mailbox show its new UIDVALIDITY, and some
+servers show new mail. If STATUS is not answered, only the opening can show it, so it is done more often."""
 DEAF = "the server does not tell of new mail here: the folder is opened again every 5 s"
 LATE = "the server tells of new mail many seconds late: the folder is opened again every 5 s"
 INOTIFY = (
@@ -48,7 +49,7 @@ SINGLE = "the server does not take several commands at once: it gets one at a ti
 
 @dataclass(slots=True)
 class Session:
-    """A connection that has come as far as its folder. ``replace_at``: monotonic seconds, None for never."""
+    """A connection that has opened its folder. ``replace_at``: monotonic seconds, None for never."""
 
     wire: Wire
     replace_at: float | None
@@ -61,7 +62,7 @@ class Session:
 
 
 class Watch:
-    """Watches one folder through one session after another; belongs to one thread."""
+    """Watches one folder through one session after another. Belongs to one thread."""
 
     def __init__(
         self,
@@ -91,17 +92,17 @@ class Watch:
         self._was_mute = False
 
     def enter(self, wire: Wire) -> None:
-        """Open the folder, and take what it holds.
+        """Open the folder, and take what it contains.
 
         Raises:
-            MailboxFault: the server or the connection.
+            MailboxFault: the server or the connection failed.
             Stopped: the watcher was told to stop.
         """
         self._name = named(wire, self._folder)
         self._meet(wire)
 
     def stay(self, session: Session) -> None:
-        """Watch through one session; returns when it is time to replace it.
+        """Watch through one session. Returns when it is time to replace it.
 
         Raises:
             MailboxFault, Stopped: as `enter`.
@@ -131,7 +132,8 @@ class Watch:
             self._status.round_trip()
 
     def _is_idle_offered_again(self, wire: Wire) -> bool:
-        """Whether IDLE, given up on this connection, is to be tried again: after a long time, or since another folder's was answered."""
+        """Whether to try IDLE again after it was given up on this connection: after a long time, or because another folder's
+        IDLE was answered."""
         if not self._was_mute:
             return self._hearing.is_offered_again()
         if "IDLE" not in wire.abilities or (wire.habits.mute.is_given_up and not wire.habits.mute.is_due()):
@@ -162,7 +164,7 @@ class Watch:
         self._status.round_trip()
 
     def _interval(self, session: Session) -> float:
-        """Seconds to wait in IDLE, or until the next question; never longer than ``renew``, by which the health goes."""
+        """Seconds to wait in IDLE, or until the next poll. Never longer than ``renew``, on which the health is based."""
         renew = self._account.renew.total_seconds()
         seconds = renew - self._dice() * min(10.0, renew / 5)
         if self._hearing.is_on_trial or not session.wire.is_idling:
@@ -173,7 +175,7 @@ class Watch:
         return max(0.0, min(seconds, left))
 
     def _idle(self, wire: Wire, seconds: float) -> None:
-        """Wait in IDLE, and look when something is told or the renewal is due."""
+        """Wait in IDLE, and look when something is announced or the renewal is due."""
         began = time.monotonic()
         until = began + seconds
         while True:
@@ -197,7 +199,7 @@ class Watch:
             self._look(wire)
             return
         found = self._take_pushed(wire) or self._look(wire)
-        age = self._mailbox.age - (time.monotonic() - began)  # what it took to fetch and store it makes no server late
+        age = self._mailbox.age - (time.monotonic() - began)  # the time to fetch and store it does not make a server late
         if told == "quiet":
             self._renewed(wire, found, age)
         elif found:
@@ -210,7 +212,8 @@ class Watch:
             self._look_again(wire)
 
     def _renewed(self, wire: Wire, found: int, age: float) -> None:
-        """IDLE has told nothing: see whether there was something to tell. ``age``: seconds for which the newest mail had been there."""
+        """IDLE has announced nothing: check whether there was something to announce. ``age``: seconds for which the newest
+        mail had been there."""
         is_late = self._hearing.is_overdue(age)
         is_blind = False
         self._renewals += 1
@@ -227,7 +230,7 @@ class Watch:
         self._look(wire)
 
     def _is_to_be_opened_anew(self, wire: Wire) -> bool:
-        """Whether STATUS tells of mail that a session with the folder open does not show, or it has been open for long."""
+        """Whether STATUS shows mail that a session with the folder open does not show, or the folder has been open for long."""
         if self._renewals % (ANEW_BLIND if wire.habits.refuses_status else ANEW) == 0:
             return True
         if wire.habits.refuses_status:
@@ -243,7 +246,7 @@ class Watch:
         return status.uid_next > max(before, self._mailbox.uid + 1)
 
     def _show_habits(self, wire: Wire) -> None:
-        """Put what is odd about the server into the health."""
+        """Show what is unusual about the server in the health."""
         habits = wire.habits
         text = LATE if self._hearing.is_only_late else DEAF
         self._status.note("idle", text + (INOTIFY if is_dovecot(wire.welcome) else "") if self._hearing.is_bad else "")
@@ -253,7 +256,7 @@ class Watch:
         self._status.note("slow", f"the server is slow, and is waited for longer: {slow}" if slow else "")
 
     def _take_pushed(self, wire: Wire) -> int:
-        """Mails that came whole with their announcement, taken without a further round trip; then back in IDLE."""
+        """Take mails that came whole with their announcement, without another round trip. Then return to IDLE."""
         if not wire.pushed:
             return 0
         try:
@@ -264,11 +267,11 @@ class Watch:
         self._after_effects(wire)
         if not wire.is_idling and taken:
             wire.start_idle()
-        self._mailbox.save()  # not before the next mail, which would wait for it
+        self._mailbox.save()  # only now: the mail must not wait for it
         return taken
 
     def _look_again(self, wire: Wire) -> None:
-        """A mail was announced and is not there: it lags behind, another client was quicker, or the server leaves it out."""
+        """A mail was announced and is not there: it lags behind, another client was faster, or the server leaves it out."""
         for lag in LAGS:
             if wire.wait(lag, self._bell.descriptor) == "woken":
                 self._bell.drain()
@@ -279,7 +282,7 @@ class Watch:
                 return
 
     def _poll(self, wire: Wire, seconds: float) -> None:
-        """Open the folder anew: there are servers that tell nothing new until then."""
+        """Open the folder again: some servers show nothing new until then."""
         wire.wait(seconds, self._bell.descriptor)
         self._bell.drain()
         before, unseen = self._mailbox.uid, self._mailbox.unseen
@@ -292,11 +295,11 @@ class Watch:
         self._revisit(wire)
 
     def _revisit(self, wire: Wire) -> int:
-        """Ask again for what was missing, where there is something."""
+        """Try again to fetch what was missing, if something was."""
         return self._holding(lambda: self._mailbox.revisit(wire), wire) or 0
 
     def _stay_hot(self, session: Session) -> None:
-        """Somebody waits: do not wait for the server to push."""
+        """Somebody waits: do not wait for announcements of the server."""
         wire, began = session.wire, time.monotonic()
         self._status.happened(Event.AWAITED)
         while (heat := self._heat()) is not Heat.COLD and not session.is_over:
@@ -320,7 +323,8 @@ class Watch:
             self._wait_hot(wire, seconds, heat)
 
     def _wait_hot(self, wire: Wire, seconds: float, heat: Heat) -> None:
-        """Wait for the next look: until it is due, or the server tells. Another request of somebody who waits makes it no sooner."""
+        """Wait for the next look: until it is due, or the server announces something. Another request of a waiting client does
+        not make it earlier."""
         until = time.monotonic() + seconds
         while wire.wait(until - time.monotonic(), self._bell.descriptor) == "woken":
             self._bell.drain()
@@ -328,12 +332,12 @@ class Watch:
                 return
 
     def _heat(self) -> Heat:
-        """Whether somebody waits for a code that may come by here; tells the others for whom codes came by here before."""
+        """Whether somebody waits for a code that may come by this folder. Also reports for whom codes came by it before."""
         self._heating.note(self._status.mailbox, self._mailbox.memory.delivered)
         return self._heating.of(self._status.mailbox)
 
     def _look(self, wire: Wire, *, is_staying: bool = True, is_hot: bool = False) -> int:
-        """Fetch and take what is new, as often as more is announced meanwhile; how many mails that were."""
+        """Fetch and take what is new, and repeat while more is announced. Returns the number of mails."""
         self._revisit(wire)
         found = 0
         for _ in range(20):
@@ -363,7 +367,7 @@ class Watch:
             return self._mailbox.take_fetched(wire, refused.args[0])
 
     def _holding(self, look: Callable[[], T], wire: Wire) -> T:
-        """Do it, again and again while the store does not take mail; the connection is kept."""
+        """Do it, and repeat while the store accepts no mail. The connection is kept."""
         pause, ceiling = NOT_ACCEPTED
         before = self._status.mode
         while True:
@@ -378,7 +382,7 @@ class Watch:
                     extra={"event": log_events.MAIL_DEFERRED, "mailbox": self._status.mailbox},
                 )
             else:
-                if self._status.mode is Mode.DEFERRING:  # until now: an attempt that fails again is no recovery in between
+                if self._status.mode is Mode.DEFERRING:  # only now: an attempt that fails again is no recovery in between
                     self._status.happened(BACK[before])
                     self._status.reason = ""
                 return found

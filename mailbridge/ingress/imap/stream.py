@@ -1,7 +1,7 @@
 """The byte layer under imapclient: a non-blocking socket, a buffer of our own, and a deadline on everything.
 
-imaplib reads through a buffered file, which hides octets from poll, loses them when a TLS record ends inside a line, and turns
-the end of a connection into an empty read for ever. Here octets stay in one buffer until a whole line or literal is there.
+imaplib reads through a buffered file. That hides octets from poll, loses them when a TLS record ends inside a line, and turns the
+end of a connection into an empty read for ever. Here octets stay in one buffer until a whole line or literal is there.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from mailbridge.ingress.imap.faults import Kind, MailboxFault, Silence
 
 CHUNK = 65_536
 MAX_LINE = 1_048_576
-"""Octets of one line; a SEARCH answer for 100,000 messages is 700 kB long."""
+"""Octets of one line. A SEARCH answer for 100,000 messages is 700 kB long."""
 MAX_LITERAL = 33_554_432
-"""Octets of one literal; a server that announces more is not believed."""
+"""Octets of one literal. A server that announces more is not believed."""
 
 SILENCE = timedelta(seconds=10)
-"""How long a server may say nothing when it is its turn, and how long a connection may take."""
+"""How long a server may say nothing when it should answer, and how long a connection may take."""
 STALL = 1.0
-"""Seconds without an octet inside a literal, after which it is looked whether the answer's end has come already."""
+"""Seconds without an octet inside a literal. Then it is checked whether the answer's end has already come."""
 SLOWEST = 16_384
-"""Octets a second that a literal has to come with: one that drips would hold up every other mail."""
+"""The lowest speed of a literal, in octets a second. A slower one would delay every other mail."""
 LONGEST_LINE = 120.0
 """Seconds that one line may take."""
 TAIL = 1_000
@@ -40,17 +40,17 @@ OTHERS = (
     (re.compile(rb"HTTP/"), "HTTP"),
     (re.compile(rb"SSH-"), "SSH"),
 )
-"""How servers greet that are none of ours, and what they speak."""
+"""How other kinds of servers greet, and what they speak."""
 TLS_PROBE = 3.0
-"""Seconds for a handshake that only tells whether there is TLS."""
+"""Seconds for a handshake that only shows whether there is TLS."""
 KEEPALIVE = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
-"""A peer that is gone is found by the kernel within about 35 s, even while nothing is said (Linux; elsewhere what there is)."""
+"""The kernel notices a peer that is gone within about 35 s, even while nothing is said (Linux; elsewhere with what there is)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a server is and how to speak to it. ``context`` is None where there is no TLS at all; times in seconds.
-    ``tls_port`` is the usual one for TLS from the first octet, to be named where it is missing."""
+    """Where a server is and how to speak to it. ``context`` is None if there is no TLS at all. Times are in seconds.
+    ``tls_port`` is the usual port for TLS from the first octet, for a message if TLS is missing."""
 
     host: str
     port: int
@@ -67,7 +67,8 @@ class Endpoint:
 
 
 class Stream(imaplib.IMAP4):
-    """imaplib's protocol engine on our own octets. Everything blocks at most ``read_timeout`` without an octet, a login longer."""
+    """imaplib's protocol engine on our own buffer. Every call blocks for at most ``read_timeout`` without an octet, a login
+    for longer."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -79,7 +80,7 @@ class Stream(imaplib.IMAP4):
         super().__init__(endpoint.host, endpoint.port)
 
     def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:  # noqa: ARG002  (imaplib's signature)
-        """Connect, and shake hands where TLS starts with the connection.
+        """Connect, and do the TLS handshake if TLS starts with the connection.
 
         Raises:
             MailboxFault: it cannot be reached, or it does not speak TLS as configured; the text says which.
@@ -90,10 +91,10 @@ class Stream(imaplib.IMAP4):
         self.sock.setblocking(False)
 
     def secure(self) -> None:
-        """STARTTLS (RFC 3501 6.2.1); what the server said before it is forgotten.
+        """STARTTLS (RFC 3501 6.2.1). What the server said before it is forgotten.
 
         Raises:
-            MailboxFault: not offered, refused, or no TLS behind it.
+            MailboxFault: it is not offered, it is refused, or there is no TLS after it.
         """
         typ, _ = self._simple_command("STARTTLS")
         if typ != "OK":
@@ -104,10 +105,11 @@ class Stream(imaplib.IMAP4):
         self.sock.setblocking(False)
 
     def read(self, size: int, keep: int = MAX_LITERAL, end: bytes = b"") -> bytes:
-        """Exactly ``size`` octets, of which those beyond ``keep`` are thrown away.
+        """Exactly ``size`` octets. Those beyond ``keep`` are discarded.
 
         Raises:
-            MailboxFault: it is too large to be read at all, or the answer has ended before it: a completion with a tag that begins
+            MailboxFault: it is too large to be read at all, or the answer has ended before it: a completion with a tag that
+                begins
                 with ``end`` is the last that came, and nothing follows.
         """
         if size > MAX_LITERAL:
@@ -129,7 +131,7 @@ class Stream(imaplib.IMAP4):
             raise Silence(Kind.NETWORK, "the server sends an answer more slowly than can be waited for")
 
     def _more_of_literal(self, end: bytes) -> None:
-        """Wait for more of a literal; a server that announced too many octets says nothing more for ever."""
+        """Wait for more of a literal. A server that announced too many octets would never send the rest."""
         if not self.fill(is_more_needed=True):
             self.wait(min(STALL, self.patience))
             over = rb"\r\n" + re.escape(end) + rb"\d+ (?:OK|NO|BAD)\b"
@@ -139,7 +141,7 @@ class Stream(imaplib.IMAP4):
                 self._more()
 
     def readline(self) -> bytes:
-        """One line with its end; a bare LF is repaired to CRLF, since imaplib asks for it."""
+        """One line with its end. A bare LF is changed to CRLF, because imaplib requires it."""
         start, until = 0, time.monotonic() + max(LONGEST_LINE, self.patience)
         while (end := self._inbox.find(b"\n", start)) < 0:
             start = len(self._inbox)
@@ -167,9 +169,9 @@ class Stream(imaplib.IMAP4):
         return b"\n" in self._inbox
 
     def fill(self, *, is_more_needed: bool = False) -> bool:
-        """Take what has arrived without waiting, a megabyte at the most. True if anything had.
+        """Read what has arrived without waiting, at most a megabyte. True if anything had arrived.
 
-        The end of a connection is no error while a whole line is there to be read, unless that is not enough.
+        The end of a connection is not an error while a whole line can still be read, unless that is not enough.
 
         Raises:
             MailboxFault: the connection has ended, and its last words are read.
@@ -202,7 +204,7 @@ class Stream(imaplib.IMAP4):
         return got
 
     def send(self, data: bytes | bytearray | memoryview) -> None:  # type: ignore[override]
-        """Everything, or MailboxFault."""
+        """Send everything. Raises MailboxFault."""
         view = memoryview(data)
         while view:
             try:
@@ -215,7 +217,7 @@ class Stream(imaplib.IMAP4):
                 raise _lost(fault) from None
 
     def shutdown(self) -> None:
-        """Close at once; nothing is waited for."""
+        """Close at once, without waiting."""
         sock = getattr(self, "sock", None)
         if sock is not None:
             with contextlib.suppress(OSError):
@@ -223,7 +225,7 @@ class Stream(imaplib.IMAP4):
             sock.close()
 
     def wait(self, seconds: float, wake: int | None = None) -> None:
-        """Until octets have come, ``wake`` (a descriptor) can be read, or the time is over; whichever is first."""
+        """Wait until octets have come, ``wake`` (a descriptor) can be read, or the time is over, whichever is first."""
         if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
             return
         poll = self._poll(select.POLLIN)
@@ -232,7 +234,7 @@ class Stream(imaplib.IMAP4):
         self._note_error(poll.poll(max(0.0, seconds) * 1000))
 
     def _note_error(self, told: list[tuple[int, int]]) -> None:
-        """Ask the kernel why a connection is broken: through TLS a dead network looks like a polite end."""
+        """Ask the kernel why a connection is broken: through TLS a network failure looks like a normal end."""
         if any(event & select.POLLERR and descriptor == self.sock.fileno() for descriptor, event in told):
             self._broken = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or self._broken
 
@@ -254,7 +256,7 @@ class Stream(imaplib.IMAP4):
             self._wait(select.POLLIN, until)
 
     def _wait(self, event: int, until: float | None = None) -> None:
-        """Until the socket is ready, or MailboxFault."""
+        """Wait until the socket is ready. Raises MailboxFault."""
         left = self.patience if until is None else until - time.monotonic()
         poll = self._poll(event)
         told = poll.poll(left * 1000) if left > 0 else []
@@ -316,7 +318,7 @@ def _unanswered(text: str) -> Silence:
 
 
 def speaks_tls(endpoint: Endpoint) -> bool:
-    """Whether a server that says nothing in plain text answers a TLS handshake; nothing is sent to it but that."""
+    """Whether a server that says nothing in plain text answers a TLS handshake. Nothing else is sent to it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with contextlib.suppress(OSError, MailboxFault):
@@ -332,7 +334,7 @@ def _lost(fault: OSError) -> MailboxFault:
 
 
 def _quickack(sock: socket.socket) -> None:
-    """Acknowledge at once: against a server that leaves Nagle's algorithm on, the body comes 40 ms sooner (measured on Cyrus)."""
+    """Acknowledge at once. Against a server that leaves Nagle's algorithm on, the body comes 40 ms sooner (measured on Cyrus)."""
     if hasattr(socket, "TCP_QUICKACK"):
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

@@ -1,7 +1,7 @@
-"""How long each kind of command may take: ten seconds at first, longer for a kind that a server is slow at, up to a limit.
+"""How long each kind of command may take: ten seconds at first, longer for a kind at which the server is slow, up to a limit.
 
-One server needs 12 s to open a large folder and answers everything else at once. What it is slow at is learned for the account, so
-that the next session waits for it, and forgotten when it has been quick for a while.
+One server needs 12 s to open a large folder and answers everything else at once. What is slow is learned for the account, so that
+the next session waits for it. It is forgotten after the server has been fast for a while.
 """
 
 from __future__ import annotations
@@ -14,25 +14,28 @@ from mailbridge.ingress.imap.stream import SILENCE
 
 LONGEST = timedelta(minutes=2)
 LOGIN = 3
-"""So many times as long may a login take at first: Dovecot lets an address wait for 15 s where wrong passwords came from before."""
+"""At first a login may take this many times as long. Dovecot makes an address wait for 15 s if wrong passwords came from it
+before."""
 QUICK = 20
-"""So many answers in a row that would have been in time at first, and a kind gets no more time than at first again."""
+"""After this many answers in a row within less than half of the first limit, a kind gets the first limit again."""
 AGAIN = "FETCH again"
-"""The try of a mail that is set aside: it never gets more time than any command at first, since every other mail waits for it."""
+"""The try of a mail that is set aside. It never gets more time than the first limit, since every other mail waits for it."""
 IDLE = "IDLE"
-"""It never gets more than twice the time: a server has nothing to do for it, and where it is not answered the folder is polled."""
+"""It never gets more than twice the first limit: a server has nothing to do for it, and if it is not answered the folder is
+polled."""
 NAMES = {"EXAMINE": "SELECT"}
-"""Kinds that go by another's name."""
+"""Kinds that count as another kind."""
 
 
 @dataclass(slots=True)
 class Tempo:
-    """Seconds by kind of command, shared by an account's connections. ``first`` is for every kind at first, ``most`` for any at last."""
+    """Seconds by kind of command, shared by an account's connections. ``first`` is the first limit of every kind, ``most`` the
+    highest limit."""
 
     first: float = SILENCE.total_seconds()
     most: float = LONGEST.total_seconds()
     grown: dict[str, float] = field(default_factory=dict)
-    """Kinds that have needed more, and what they get."""
+    """Kinds that have needed more, with their limit."""
     _quick: dict[str, int] = field(default_factory=dict)
 
     def of(self, what: str) -> float:
@@ -41,7 +44,7 @@ class Tempo:
         return max(self._first(kind), min(self.grown.get(kind, 0.0), self.most))
 
     def silent(self, what: str) -> float:
-        """It said nothing for so long; how long the next one may take."""
+        """Note that the server said nothing for that long. Returns how long the next one may take."""
         kind = NAMES.get(what, what)
         if kind == AGAIN:
             return self.first
@@ -51,7 +54,7 @@ class Tempo:
         return self.of(kind)
 
     def answered(self, what: str, seconds: float) -> None:
-        """It answered after so long."""
+        """Note that it answered after so many seconds."""
         kind = NAMES.get(what, what)
         if kind not in self.grown:
             return

@@ -1,7 +1,7 @@
-"""The last mail that was taken from a folder, known again without being read: whether its UID still means it.
+"""The last mail that was taken from a folder: recognised without being read, to see whether its UID still means it.
 
-Servers differ in what they keep. UIDNEXT may go back with a backup; mailutils dates each mail anew in each session. So the mail is
-compared by date and size, and by its own header where those differ.
+Servers differ in what they keep. UIDNEXT may go back with a backup, and mailutils dates each mail again in each session. So the
+mail is compared by date and size, and by its own header if those differ.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from mailbridge.core.dataclass import dataclass
 from mailbridge.ingress.imap.responses import Fetched
 
 HEAD = 65_536
-"""Octets of a mail in which its header is looked for."""
+"""Octets of a mail in which its header is searched."""
 NAMED = re.compile(rb"^(?:message-id|date):.*(?:\n[ \t].*)*", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """``at``: the server's date in seconds; ``own``: a digest of the mail's Message-ID and Date, 0 where it is not known."""
+    """``at`` is the server's date in seconds. ``own`` is a digest of the mail's Message-ID and Date, 0 if it is not known."""
 
     uid: int
     at: int
@@ -29,7 +29,7 @@ class Top:
     own: int = 0
 
     def is_like(self, other: Top) -> bool:
-        """Whether it is the same mail as far as the server tells."""
+        """Whether it is the same mail, as far as the server's data show."""
         return (self.uid, self.at, self.size) == (other.uid, other.at, other.size)
 
     def is_itself(self, other: Top) -> bool:
@@ -37,19 +37,19 @@ class Top:
         return self.uid == other.uid and self.size == other.size and self.own == other.own != 0
 
     def told(self) -> list[int]:
-        """As plain data, to be stored."""
+        """The values as plain data, for the store."""
         return list(astuple(self))
 
 
 def top_of(mail: Fetched) -> Top | None:
-    """What is kept of a mail; None where its server does not date it."""
+    """What is stored about a mail; None if its server does not date it."""
     if mail.at is None:
         return None
     return Top(mail.uid, round(mail.at.timestamp()), mail.size, _own(mail.content or b""))
 
 
 def stored_top(told: Any) -> Top | None:
-    """What `Top.told` gave, also an earlier version's of three numbers."""
+    """The result of `Top.told`, also that of an earlier version with three numbers."""
     is_one = isinstance(told, list) and len(told) in (3, 4) and all(isinstance(one, int) for one in told)
     return Top(*told) if is_one else None
 

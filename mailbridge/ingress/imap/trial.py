@@ -1,7 +1,7 @@
-"""`imap test --canary`: one canary through the daemon's own path, with the time that each hop takes.
+"""`imap test --canary`: one canary through the daemon's own code, with the time that each step takes.
 
-The folders are watched as the daemon watches them, by a door behind which nothing is kept: mails that lie there or come meanwhile
-are left for the daemon, whose place in the mailbox stays where it is.
+The folders are watched like the daemon watches them, but with a door that stores nothing. Mails that are there or come meanwhile
+are left for the daemon, whose place in the mailbox does not change.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ HANG_UP = 3.0
 
 
 class _BlindDoor:
-    """A door behind which nothing is kept."""
+    """A door that stores nothing."""
 
     def accept(self, envelope: Envelope) -> Answer:  # noqa: ARG002  (a door's method)
-        """As if it were known."""
+        """Answer as if the mail were already known."""
         return Stored(receipt=Receipt(mail_id=0, is_duplicate=True))
 
     def cursor(self, mailbox: str) -> str | None:  # noqa: ARG002
-        """No place in the mailbox."""
+        """There is no place in the mailbox."""
         return None
 
     def advance(self, cursor: str) -> None:
         """Nothing is written."""
 
     def pending_actions(self, mailbox: str) -> tuple[str, ...]:  # noqa: ARG002
-        """Nothing is."""
+        """Nothing is pending."""
         return ()
 
     def actions_done(self, cursors: Sequence[str]) -> None:

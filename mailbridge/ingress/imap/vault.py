@@ -1,7 +1,8 @@
-"""Refresh tokens at rest: one sealed file an account in the state folder, replaced whole, on disk before a token is used.
+"""Refresh tokens at rest: one sealed file for each account in the state folder. A file is replaced as a whole, and is on disk
+before its token is used.
 
-They have a key of their own beside them, so that a rotation of the database's key leaves them alone. With PostgreSQL they are rows of it,
-so that a login on one machine serves all.
+They have a key of their own next to them, so that a rotation of the database's key does not touch them. With PostgreSQL they are
+rows of the database, so that a login on one machine serves all.
 """
 
 from __future__ import annotations
@@ -24,29 +25,30 @@ if TYPE_CHECKING:
 
 
 class Tokens(Protocol):
-    """Where the refresh tokens of accounts are kept. ``masks`` learns what is read."""
+    """Where the refresh tokens of accounts are stored. ``masks`` learns the tokens that are read."""
 
     masks: Masks
 
     def read(self, account: str) -> Secret | None:
-        """What is kept for an account; None: nobody has logged in yet. Raises StoreError."""
+        """The token of an account; None: nobody has logged in yet. Raises StoreError."""
         ...
 
     def write(self, account: str, token: Secret) -> None:
-        """Keep it."""
+        """Store the token."""
         ...
 
     def forget(self, account: str) -> None:
-        """Erase what is kept for an account."""
+        """Erase the token of an account."""
         ...
 
     def stamp(self, account: str) -> int:
-        """Changes whenever somebody logs in anew."""
+        """A number that changes whenever somebody logs in again."""
         ...
 
 
 class OneToken:
-    """A refresh token that is not kept yet: for a try of its account. What the provider puts in its place is the token from then on."""
+    """A refresh token that is not stored yet, for a test of its account. If the provider replaces it, the replacement is the
+    token from then on."""
 
     def __init__(self, token: Secret, masks: Masks | None = None) -> None:
         self.masks = masks or Masks()
@@ -62,7 +64,7 @@ class OneToken:
         self.token = token
 
     def forget(self, account: str) -> None:
-        """See `Tokens.forget`. It is kept nowhere."""
+        """See `Tokens.forget`. Nothing is stored."""
 
     def stamp(self, account: str) -> int:  # noqa: ARG002
         """See `Tokens.stamp`."""
@@ -70,7 +72,8 @@ class OneToken:
 
 
 class TokenVault:
-    """Keeps one secret an account, sealed with the vault's key and the account's name. ``masks`` learns what is read."""
+    """Stores one secret for each account, sealed with the vault's key and the account's name. ``masks`` learns the secrets
+    that are read."""
 
     def __init__(self, folder: Path, key: bytes, masks: Masks | None = None) -> None:
         self._folder = folder
@@ -79,14 +82,14 @@ class TokenVault:
         self.masks.guard(key)
 
     def accounts(self) -> list[str]:
-        """Those of which something is kept, in the order of the alphabet."""
+        """The accounts with a stored secret, in alphabetical order."""
         return sorted(path.stem for path in self._folder.glob("*.token"))
 
     def read(self, account: str) -> Secret | None:
-        """What is kept for an account; None: nobody has logged in yet.
+        """The token of an account; None: nobody has logged in yet.
 
         Raises:
-            StoreError: the file is not readable with this key.
+            StoreError: the file cannot be read with this key.
         """
         try:
             sealed = self._path(account).read_bytes()
@@ -102,7 +105,7 @@ class TokenVault:
         return found
 
     def write(self, account: str, token: Secret) -> None:
-        """Keep it; on return it is on disk, whole."""
+        """Store the token. On return it is on disk, complete."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._path(account)
         draft = path.with_suffix(f".{os.getpid()}.new")
@@ -118,11 +121,11 @@ class TokenVault:
             os.close(folder)
 
     def forget(self, account: str) -> None:
-        """Erase what is kept for an account."""
+        """Erase the token of an account."""
         self._path(account).unlink(missing_ok=True)
 
     def stamp(self, account: str) -> int:
-        """Changes whenever somebody logs in anew; 0 where nobody has."""
+        """A number that changes whenever somebody logs in again; 0 if nobody has."""
         try:
             return self._path(account).stat().st_mtime_ns
         except OSError:
@@ -133,7 +136,7 @@ class TokenVault:
 
 
 class SharedVault:
-    """Keeps the secrets in a PostgreSQL. ``masks`` learns what is read."""
+    """Stores the secrets in PostgreSQL. ``masks`` learns the secrets that are read."""
 
     def __init__(self, rows: PostgresTokens, masks: Masks | None = None) -> None:
         self._rows = rows
@@ -141,7 +144,7 @@ class SharedVault:
         self.masks = masks or Masks()
 
     def accounts(self) -> list[str]:
-        """Those of which something is kept, in the order of the alphabet. Raises StoreError."""
+        """The accounts with a stored secret, in alphabetical order. Raises StoreError."""
         try:
             return self._rows.accounts()
         except StoreUnavailable as fault:
@@ -176,14 +179,15 @@ class SharedVault:
             raise StoreError(f"the permission of {account} cannot be erased: {fault}") from None
 
     def stamp(self, account: str) -> int:
-        """See `Tokens.stamp`. While the server does not answer nobody has logged in anew."""
+        """See `Tokens.stamp`. While the server does not answer, it counts as if nobody had logged in again."""
         with contextlib.suppress(StoreUnavailable):
             self._stamps[account] = self._rows.stamp(account)
         return self._stamps.get(account, 0)
 
 
 def open_vault(settings: StoreSettings, masks: Masks | None = None) -> TokenVault | SharedVault:
-    """The vault in the folder of the database, whose key is made while there is nothing in it; or in the database, where that is a server's.
+    """The vault in the folder of the database, or in the database if that is on a server. The key is made only while the vault is
+    empty.
 
     Raises:
         StoreError: the key cannot be made or used, or is missing.
@@ -197,7 +201,7 @@ def open_vault(settings: StoreSettings, masks: Masks | None = None) -> TokenVaul
 
 
 def check_vault(settings: StoreSettings) -> None:
-    """Whether `open_vault` would work, without making anything.
+    """Check that `open_vault` would work, without creating anything.
 
     Raises:
         StoreError: the key cannot be used, or is missing while there are tokens; the message says which file and what to do.
@@ -211,7 +215,7 @@ def check_vault(settings: StoreSettings) -> None:
 
 
 def has_permissions(settings: StoreSettings) -> bool:
-    """Whether anything is kept. Makes nothing, unlike `open_vault`. Raises StoreError."""
+    """Whether any token is stored. Unlike `open_vault` it creates nothing. Raises StoreError."""
     return bool(open_vault(settings).accounts()) if is_postgres(settings) else not _is_empty(_folder(settings))
 
 

@@ -1,4 +1,4 @@
-"""The thread of one mailbox: a session, another one when it breaks, and a pause in between that fits the fault."""
+"""The thread of one mailbox: a session, a new one when it breaks, and in between a pause that depends on the fault."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Stopped", "Watcher"]
 log = logging.getLogger("mailbridge.imap")
 
 STACK = 262_144
-"""Octets of a thread's stack: with the system's 8 MiB, 500 mailboxes would map 4 GiB."""
+"""Octets of a thread's stack. With the system's 8 MiB, 500 mailboxes would map 4 GiB."""
 NO_THREAD = "no thread is to be had for it: raise TasksMax= (systemd) or pids_limit (Docker), and restart"
 NEW_TRY = 60.0
 WAKE_AFTER = 1.0
@@ -36,8 +36,8 @@ WAKE_AFTER = 1.0
 class Watcher:
     """Watches one folder. `start`, `wake` and `stop` may be called from any thread.
 
-    ``connect`` gives a connection that is logged in, and blocks while too many others log in to that host;
-    ``heating`` says whether somebody waits for a code that may come by here; ``is_consented`` whether a withdrawn permission was given anew.
+    ``connect`` returns a logged-in connection, and blocks while too many others log in to that host. ``heating`` says whether
+    somebody waits for a code that may come by this folder. ``is_consented`` says whether a withdrawn permission was given again.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Watcher:
         self._thread = threading.Thread(target=self._run, name=f"imap {status.mailbox}", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch. Where no thread is to be had, the mailbox is parked, and the others are watched."""
+        """Begin to watch. If no thread can be started, the mailbox is parked, and the others are watched."""
         before = threading.stack_size(STACK)
         try:
             self._thread.start()
@@ -90,7 +90,7 @@ class Watcher:
             threading.stack_size(before)
 
     def wake(self) -> None:
-        """Somebody waits for a code: look at once, and connect at once where only the network was in the way."""
+        """Somebody waits for a code: look at once, and also connect at once if only the network was the problem."""
         if self._is_stopping or self._heating.of(self.status.mailbox) is not Heat.COLD:
             self._bell.ring()
 
@@ -100,12 +100,12 @@ class Watcher:
         self._bell.ring()
 
     def stop(self) -> None:
-        """Tell the thread to end. Whatever it has fetched and the store does not have is fetched again at the next start."""
+        """Tell the thread to end. Mails that it has fetched and the store does not have are fetched again at the next start."""
         self._is_stopping = True
         self.wake()
 
     def join(self, until: float) -> bool:
-        """Wait for the thread up to ``until`` (monotonic), hanging up on it when half of the time is over."""
+        """Wait for the thread until ``until`` (monotonic). After half of the time its connection is closed."""
         if self._thread.ident is not None:
             self._thread.join(max(0.0, (until - time.monotonic()) / 2))
             wire = self._wire
@@ -124,7 +124,7 @@ class Watcher:
                 was_watching, fault = self._watch()
             except Stopped:
                 break
-            except Exception as surprise:  # the supervisor: whatever it is, the mailbox stays watched
+            except Exception as surprise:  # the supervisor: whatever happens, the mailbox stays watched
                 log.exception(
                     "mailbox watcher failed", extra={"event": log_events.MAILBOX_FAILED, "mailbox": self.status.mailbox}
                 )
@@ -141,7 +141,8 @@ class Watcher:
         self.status.happened(Event.STOP)
 
     def _watch(self) -> tuple[bool, MailboxFault]:
-        """One session after another without a gap, until one fails: whether it had come to its folder, and why it ended."""
+        """Run one session after another without a gap, until one fails. Returns whether the folder had been opened, and why
+        the session ended."""
         session: Session | None = None
         try:
             session = self._open()
@@ -156,10 +157,10 @@ class Watcher:
             self._wire = None
 
     def _open(self) -> Session:
-        """Connect, log in, open the folder, and take what it holds."""
+        """Connect, log in, open the folder, and take what it contains."""
         if self._wire is None:
             self.status.happened(Event.CONNECT)
-        with contextlib.suppress(NotAccepted):  # it is asked again behind the login
+        with contextlib.suppress(NotAccepted):  # it is read again after the login
             self._mailbox.load()
         wire, logged_in = self._connect(self._stopping)
         self._wire = wire
@@ -171,7 +172,8 @@ class Watcher:
             raise
 
     def _replaced(self, old: Session) -> Session:
-        """A new session in place of one whose token is about to end; the old one until the new one is there."""
+        """A new session in place of one whose token is about to expire; the old one, to be tried again later, if no new one
+        can be opened."""
         try:
             new = self._open()
         except MailboxFault as fault:
@@ -189,7 +191,7 @@ class Watcher:
     def _pause(self, fault: MailboxFault, seconds: float, *, can_be_woken: bool) -> None:
         is_parked = fault.kind in (Kind.REFUSED, Kind.SETTING, Kind.CONSENT)
         before, self.status.reason = self.status.reason, str(fault)
-        self.status.happened(Event.PERSON if is_parked else Event.FAULT)  # after its reason, for those who read meanwhile
+        self.status.happened(Event.PERSON if is_parked else Event.FAULT)  # after its reason, for threads that read meanwhile
         if str(fault) != before:
             log.log(
                 logging.ERROR if is_parked else logging.WARNING,

@@ -1,4 +1,5 @@
-"""The watched mailboxes of a daemon together, and who may log in. Imports nothing of IMAP: a daemon without a mailbox needs none of it."""
+"""The watched mailboxes of a daemon together, and who may log in. Imports no IMAP code, because a daemon without a mailbox
+does not need it."""
 
 from __future__ import annotations
 
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("mailbridge.imap")
 
 LOGINS = 4
-"""Logins at once to one host: a restart with many mailboxes is no login storm."""
+"""Logins at a time to one host, so that a restart with many mailboxes causes no flood of logins."""
 
 
 class Permit(Protocol):
-    """The right to log in to a host, as a semaphore gives it: what was acquired is released."""
+    """The right to log in to a host, like that of a semaphore: what was acquired must be released."""
 
     def acquire(self, *, timeout: float) -> bool: ...
 
@@ -32,13 +33,13 @@ class Permit(Protocol):
 
 
 class Logins(Protocol):
-    """Who may log in, by the host."""
+    """Who may log in, by host."""
 
     def of(self, host: str) -> Permit: ...
 
 
 class LoginLimiter:
-    """Lets a few log in to a host at once, and the others wait."""
+    """Lets a few log in to a host at a time; the others wait."""
 
     def __init__(self) -> None:
         self._semaphores: dict[str, threading.BoundedSemaphore] = {}
@@ -49,7 +50,7 @@ class LoginLimiter:
 
 
 class Watchers:
-    """The mailboxes that are watched, and the canaries of their accounts, by the account's name."""
+    """The watched mailboxes, and the canaries of their accounts, by the account's name."""
 
     def __init__(self, watchers: Sequence[Watcher], schedules: Mapping[str, CanarySchedule] | None = None) -> None:
         self.watchers = tuple(watchers)
@@ -57,13 +58,14 @@ class Watchers:
         self.schedules = dict(schedules or {})
 
     def start(self) -> None:
-        """Begin to watch; what is wrong shows in the health."""
+        """Begin to watch. Problems appear in the health."""
         threads: tuple[Watcher | CanarySchedule, ...] = (*self.watchers, *self.schedules.values())
         for thread in threads:
             thread.start()
 
     def wake(self, mailbox: str | None = None) -> None:
-        """Somebody waits for a code that may come by this mailbox, or by any: it looks at once. Cheap, and safe from any thread."""
+        """Somebody waits for a code that may come by this mailbox, or by any if None: it looks at once. Cheap, and safe from
+        any thread."""
         if mailbox is None:
             for watcher in self.watchers:
                 watcher.wake()
@@ -71,32 +73,34 @@ class Watchers:
             self._named[mailbox].wake()
 
     def follow(self, former: Watchers) -> None:
-        """Take the place of others that watched some of the same mailboxes: those that were well are not red meanwhile."""
+        """Take the place of other watchers of some of the same mailboxes. Mailboxes that were well do not become red
+        meanwhile."""
         well = {one.mailbox for one in former.health() if one.is_well}
         for watcher in self.watchers:
             if watcher.status.mailbox in well:
                 watcher.status.carry_on()
 
     def health(self) -> tuple[MailboxHealth, ...]:
-        """Every mailbox as it is now."""
+        """The present state of every mailbox."""
         return tuple(watcher.status.read() for watcher in self.watchers)
 
     def canaries(self) -> dict[str, CanaryHealth]:
-        """Every account's canary as it is now; none for an account without."""
+        """The present state of every account's canary. Accounts without a canary are left out."""
         return {name: schedule.health() for name, schedule in self.schedules.items()}
 
     def try_again(self) -> None:
-        """A person asks for it: whatever waits after a fault is tried at once."""
+        """A person asks for it: retry at once everything that waits after a fault."""
         for watcher in self.watchers:
             watcher.retry_now()
 
     def retry_now(self) -> None:
-        """Somebody may have fixed something: canaries that are missing are sent anew."""
+        """Somebody may have fixed something: send missing canaries again."""
         for schedule in self.schedules.values():
             schedule.retry_now()
 
     async def close(self, drain: timedelta) -> None:
-        """Stop all, wait for up to ``drain``; a thread that hangs in a network call is left behind, and nothing is lost by it."""
+        """Stop all, and wait for up to ``drain``. A thread that hangs in a network call is left behind; nothing is lost by
+        that."""
         threads: tuple[CanarySchedule | Watcher, ...] = (*self.schedules.values(), *self.watchers)
         for thread in threads:
             thread.stop()
@@ -109,7 +113,7 @@ class Watchers:
 
 
 def joined(several: Iterable[Watchers]) -> Watchers:
-    """Several as one: what is done to it is done to all of them at once."""
+    """Several as one: each call is done on all of them at once."""
     every = tuple(several)
     schedules = {name: one for watchers in every for name, one in watchers.schedules.items()}
     return Watchers([one for watchers in every for one in watchers.watchers], schedules)

@@ -1,6 +1,6 @@
 """The folder of one connection: opening it, searching, fetching, IDLE, and the round that does all of it in one segment.
 
-imapclient's own IDLE answers an empty list for ever on a dead connection, loses a wake-up that comes in one segment with ``+``,
+imapclient's own IDLE returns an empty list for ever on a dead connection, loses a wake-up that comes in one segment with ``+``,
 and cannot parse a literal inside IDLE.
 """
 
@@ -35,11 +35,11 @@ from mailbridge.ingress.imap.stream import Endpoint
 __all__ = ["FIRST", "LAST_UID", "WHOLE", "Status", "Waited", "Wire", "folder_argument", "uid_set"]
 
 FIRST = 131_072
-"""Octets of a mail that are asked for at first: nearly every mail with a code is smaller."""
+"""Octets of a mail that are requested at first. Nearly every mail with a code is smaller."""
 LAST_UID = 4_294_967_295
-"""Instead of ``*``, which would give the last mail again whenever there is no new one."""
+"""Used instead of ``*``, which would return the last mail again whenever there is no new one."""
 PUSH_GRACE = 0.05
-"""Seconds that a mail may come behind its announcement under NOTIFY, before it is fetched."""
+"""Seconds that a mail may come after its announcement under NOTIFY, before it is fetched."""
 ITEMS = f"(UID INTERNALDATE RFC822.SIZE BODY.PEEK[]<0.{FIRST}>)".encode("ascii")
 ABSENT = ("[NONEXISTENT]", "[TRYCREATE]", "[NOPERM]")
 
@@ -48,14 +48,14 @@ Waited = Literal["news", "woken", "quiet", "ended"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What STATUS tells of a folder; None where it does not."""
+    """What STATUS says about a folder; None for what it does not say."""
 
     messages: int | None = None
     uid_next: int | None = None
 
 
 class Wire(Dialogue):
-    """A dialogue with a folder open. ``validity`` and ``uid_next`` are those of its opening."""
+    """A dialogue with an open folder. ``validity`` and ``uid_next`` are those at its opening."""
 
     def __init__(self, endpoint: Endpoint, habits: Habits | None = None) -> None:
         self.validity = 0
@@ -70,7 +70,7 @@ class Wire(Dialogue):
         """EXAMINE, or SELECT. Sets ``exists``, ``validity`` and ``uid_next``.
 
         Raises:
-            MailboxFault: no such folder, or the server gives no UIDVALIDITY.
+            MailboxFault: there is no such folder, or the server gives no UIDVALIDITY.
         """
         command = (b"EXAMINE " if is_read_only else b"SELECT ") + folder_argument(folder)
         self.exists = self.uid_next = 0
@@ -98,7 +98,7 @@ class Wire(Dialogue):
         self.forget_news()
 
     def reopen(self, *, is_read_only: bool) -> None:
-        """Open the same folder once more.
+        """Open the same folder again.
 
         Raises:
             MailboxFault: as `open_folder`.
@@ -106,7 +106,7 @@ class Wire(Dialogue):
         self.open_folder(self._folder, is_read_only=is_read_only)
 
     def _not_opened(self, folder: str, text: str) -> MailboxFault:
-        """What a NO to the opening of a folder asks for: a person where the folder is not there, else patience."""
+        """The fault for a NO to the opening of a folder: a person is needed if the folder does not exist, else patience."""
         fault = refusal(f"folder {folder!r}", text)
         is_absent = any(code in text.upper() for code in ABSENT)
         if not is_absent and (fault.kind is Kind.BUSY or self._is_listed(folder)):
@@ -121,10 +121,10 @@ class Wire(Dialogue):
         return False
 
     def status(self, folder: str) -> Status:
-        """STATUS of a folder, the open one included: what a new opening would show, where the session is blind to new mail.
+        """STATUS of a folder, even of the open one. It shows what a new opening would show, if the session is blind to new mail.
 
         Raises:
-            MailboxFault: Refusal where it is not answered, or the connection is gone.
+            MailboxFault: Refusal if it is not answered, or the connection is gone.
         """
         told = self.run(b"STATUS " + folder_argument(folder) + b" (MESSAGES UIDNEXT)", what="STATUS")
         values: dict[bytes, int] = {}
@@ -146,11 +146,11 @@ class Wire(Dialogue):
 
     @property
     def can_push(self) -> bool:
-        """Whether it is still to be asked to send new mail with its announcement."""
+        """Whether the server can still be asked to send new mail with its announcement."""
         return "NOTIFY" in self.abilities and not self._has_asked
 
     def ask_for_pushes(self) -> None:
-        """NOTIFY (RFC 5465) where it is offered: a new mail comes with its announcement, a round trip earlier."""
+        """Send NOTIFY (RFC 5465) if it is offered. Then a new mail comes with its announcement, a round trip earlier."""
         if not self.can_push:
             return
         self._has_asked = True
@@ -164,8 +164,8 @@ class Wire(Dialogue):
         return sorted({uid for response in told if response.status == b"SEARCH" for uid in numbers_of(response)})
 
     def search_uids(self, spans: Sequence[tuple[int, int]]) -> list[int]:
-        """Which UIDs of these spans are there, ascending. mailutils takes them for sequence numbers in a SEARCH: where an answer is none
-        of what was asked for, or is refused, and from then on, each span is listed by FETCH."""
+        """The existing UIDs in these spans, ascending. mailutils reads them as sequence numbers in a SEARCH. If an answer does
+        not fit the question, or is refused, then from that point on each span is listed by FETCH."""
         told = None if self.habits.searches_numbers else self._searched(spans)
         if told is not None:
             found = [uid for uid in told if any(low <= uid <= high for low, high in spans)]
@@ -174,13 +174,13 @@ class Wire(Dialogue):
             self.habits.searches_numbers = True
         there: set[int] = set()
         for low, high in spans:
-            with contextlib.suppress(Refusal):  # where none of them is there
+            with contextlib.suppress(Refusal):  # if none of them exists
                 listed = _fetched(self.run(b"UID FETCH " + self._set([(low, high)]) + b" (UID)", what="FETCH"))
                 there |= {one.uid for one in listed if low <= one.uid <= high}
         return sorted(there)
 
     def _searched(self, spans: Sequence[tuple[int, int]]) -> list[int] | None:
-        """What a SEARCH gives; None where it is refused, whatever the last UID is called."""
+        """The result of a SEARCH; None if it is refused, with the largest UID written either way."""
         had_star = self.habits.wants_star
         for wants_star in (had_star,) if had_star or spans[-1][1] != LAST_UID else (False, True):
             self.habits.wants_star = wants_star
@@ -194,7 +194,8 @@ class Wire(Dialogue):
         return None
 
     def _set(self, spans: Sequence[tuple[int, int]]) -> bytes:
-        """Spans for a command. Where the largest UID is no number, what is new ends with ``*``, and the last mail comes again."""
+        """Spans for a command. If the largest UID is no number for the server, the range of new mails ends with ``*``, and the
+        last mail comes again."""
         told = span_set(spans)
         return told.removesuffix(b"%d" % LAST_UID) + b"*" if self.habits.wants_star and spans[-1][1] == LAST_UID else told
 
@@ -206,16 +207,16 @@ class Wire(Dialogue):
         return sorted(_fetched(self.run(span.encode("ascii"), what="FETCH")), key=lambda one: one.uid)
 
     def fetch_dates(self, uids: Sequence[int], *, with_size: bool = True) -> list[Fetched]:
-        """UID, INTERNALDATE and size of each that is still there. A size can make a server read the whole mail."""
+        """UID, INTERNALDATE and size of each mail that still exists. A size can make a server read the whole mail."""
         return self._fetch(uids, b"(UID INTERNALDATE RFC822.SIZE)" if with_size else b"(UID INTERNALDATE)")
 
     def listed_from(self, uid: int) -> list[Fetched]:
-        """Every mail from ``uid`` on, by its UID alone: a size can make a server open a mail that it cannot read."""
+        """Every mail from ``uid`` on, with only its UID: a size can make a server open a mail that it cannot read."""
         told = self.run(b"UID FETCH " + self._set([(max(1, uid), LAST_UID)]) + b" (UID)", what="FETCH")
         return sorted((one for one in _fetched(told) if one.uid >= uid), key=lambda one: one.uid)
 
     def fetch_mails(self, uids: Sequence[int], *, what: str = "FETCH") -> list[Fetched]:
-        """The mails, ascending, those that are still there; a mail of up to `WHOLE` octets is complete."""
+        """The mails that still exist, ascending. A mail of up to `WHOLE` octets is complete."""
         return [self.completed(one, what=what) for one in self._fetch(uids, ITEMS, what)]
 
     def _fetch(self, uids: Sequence[int], items: bytes, what: str = "FETCH") -> list[Fetched]:
@@ -226,9 +227,9 @@ class Wire(Dialogue):
         return sorted((one for one in _fetched(told) if one.uid in wanted), key=lambda one: one.uid)
 
     def completed(self, mail: Fetched, *, what: str = "FETCH") -> Fetched:
-        """The mail with its rest, where it is cut and not too large for that.
+        """The mail with its rest, if it is cut and not too large for that.
 
-        A server that ignores how much was asked for has given all of it already, or gives all of it once more.
+        A server that ignores the requested size has already returned everything, or returns everything again.
         """
         content = mail.content
         if content is None or len(content) < FIRST or (mail.size > WHOLE and len(content) == FIRST):
@@ -249,14 +250,14 @@ class Wire(Dialogue):
     # rounds
 
     def fetch_after(self, uid: int, *, with_idle: bool) -> list[Fetched]:
-        """Every mail above ``uid``, ascending; with ``with_idle`` back in IDLE afterwards.
+        """Every mail above ``uid``, ascending. With ``with_idle`` the connection is in IDLE afterwards.
 
-        DONE, FETCH and IDLE go out in one segment, where the server takes that: one round trip. A server may answer the FETCH before
-        it has looked for new mail; then ``has_news`` is set again, and the caller has to come once more.
+        DONE, FETCH and IDLE go out in one segment if the server accepts that: one round trip. A server may answer the FETCH
+        before it has looked for new mail. Then ``has_news`` is set again, and the caller must call once more.
 
         Raises:
-            IdleRefused: the FETCH went well, and IDLE did not; ``args[0]`` are the mails.
-            Refusal: the FETCH was refused; the connection is as well as before.
+            IdleRefused: the FETCH succeeded, and IDLE did not; ``args[0]`` are the mails.
+            Refusal: the FETCH was refused; the connection is still good.
         """
         self.forget_news()
         is_pipelined = self.habits.is_pipelined
@@ -298,11 +299,12 @@ class Wire(Dialogue):
 
     @property
     def is_idling(self) -> bool:
-        """Whether the server may push now."""
+        """Whether the server may announce mail now."""
         return self._idle is not None
 
     def wait(self, seconds: float, wake: int) -> Waited:
-        """Wait in or out of IDLE for news, for the descriptor ``wake``, for the time to be over, or for the server to end IDLE by itself."""
+        """Wait in or out of IDLE for an announcement, for the descriptor ``wake``, for the end of the time, or until the
+        server ends IDLE itself."""
         until = time.monotonic() + seconds
         is_told, was_idling = False, self.is_idling
         while True:
@@ -337,7 +339,7 @@ class Wire(Dialogue):
         self._idle = tag
 
     def _drain(self) -> None:
-        """Note what is in the buffer, reading on where a response has begun."""
+        """Note what is in the buffer, and read on if a response has begun."""
         self._stream.fill()
         until = time.monotonic() + ROUND_LIMIT
         while self._stream.has_line():
@@ -352,7 +354,7 @@ def _fetched(told: Iterable[Response]) -> list[Fetched]:
 
 
 def _explained(text: str) -> str:
-    """What stands behind words that say nothing to whoever reads them."""
+    """An explanation for words that mean nothing to a reader."""
     if "authenticated but not connected" not in text.casefold():
         return ""
     return (

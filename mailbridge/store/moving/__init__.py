@@ -1,8 +1,8 @@
-"""Moving everything of a store from one database to another, whichever two they are.
+"""Moves everything in a store from one database to another, of any two kinds.
 
-The rows are copied as they lie: what is sealed stays sealed, under the same key. Each batch is one transaction of the target, and the
-same transaction writes how far it is. So a move that was killed goes on with the next row. At the end both databases are read whole and
-compared: the rows of each table are counted and hashed.
+Rows are copied as they are: sealed values stay sealed, under the same key. Each batch is one transaction of the target, and the
+same transaction records the progress. So a move that was killed continues with the next row. At the end both databases are read
+completely and compared: the rows of each table are counted and hashed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ __all__ = ["Batch", "Mark", "Moved", "Side", "TableMoved", "move"]
 Said = Callable[[str], None]
 
 Beside = Callable[[], Awaitable[int]]
-"""Carries over what is kept beside the rows, the same each time it is called, and says of how much. Raises StoreError."""
+"""Copies what is kept outside the rows, with the same result each time it is called, and returns how much. Raises StoreError."""
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a move is, kept in its target. ``source`` names the database that it comes from, ``state`` its newest numbers then.
+    """The progress of a move, stored in its target. ``source`` names the source database, ``state`` its newest numbers at the
+    start.
 
-    ``done`` are the tables that are there whole. ``table`` is under way: its rows are there up to ``after``, a key in MessagePack.
-    ``is_over``: everything is there and was compared. Only then a daemon starts on it.
+    ``done`` are the tables that are complete. ``table`` is being copied: its rows are there up to ``after``, a key in
+    MessagePack. ``is_over``: everything is copied and was compared. Only then does a daemon start on the target.
     """
 
     source: str
@@ -43,42 +44,42 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows in the order of their key, and the key of the last one as it lies in its database."""
+    """Rows in the order of their key, and the key of the last one as its database has it."""
 
     rows: list[Row]
     last: tuple[Any, ...]
 
 
 class Side(Protocol):
-    """One of the two databases, which no daemon has meanwhile. Everything raises StoreError and nothing else."""
+    """One of the two databases. No daemon has it during the move. Everything raises only StoreError."""
 
     @property
     def label(self) -> str:
-        """The database as messages name it."""
+        """The name of the database in messages."""
         ...
 
     async def identity(self) -> str:
-        """What tells this database from every other one."""
+        """A text that distinguishes this database from every other one."""
         ...
 
     async def tables(self) -> dict[str, Table]:
-        """What is moved, by name."""
+        """The tables that are moved, by name."""
         ...
 
     def read(self, table: Table, after: tuple[Any, ...] | None) -> AsyncGenerator[Batch, None]:
-        """The rows of a table behind a key, from the first where there is none, as every database can keep them."""
+        """The rows of a table after a key, or from the first row if it is None, in a form that every database can store."""
         ...
 
     async def counters(self) -> dict[str, int]:
-        """The last number that was given out, of each table that gives numbers."""
+        """The last number that was assigned, for each table that assigns numbers."""
         ...
 
     async def handed_on(self) -> bytes | None:
-        """What an earlier key has handed on to the one in use; see `Cipher.handed_on`."""
+        """What an earlier key has handed on to the present one; see `Cipher.handed_on`."""
         ...
 
     async def mark(self) -> Mark | None:
-        """How far the move into this database is; None where there is none."""
+        """The progress of the move into this database; None if there is none."""
         ...
 
     async def is_empty(self, table: Table) -> bool:
@@ -86,17 +87,18 @@ class Side(Protocol):
         ...
 
     async def write(self, table: Table, rows: list[Row], mark: Mark) -> None:
-        """Add rows, and keep how far it is, in one transaction."""
+        """Add rows and record the progress, in one transaction."""
         ...
 
     async def finish(self, counters: Mapping[str, int], handed_on: bytes | None, mark: Mark) -> None:
-        """In one transaction: give out no number that was given out before, take up what a key has handed on, and keep the mark."""
+        """In one transaction: make sure that no number is assigned again, store what a key has handed on, and record the
+        progress."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableMoved:
-    """What was compared of a table."""
+    """The result of comparing one table."""
 
     name: str
     rows: int
@@ -105,8 +107,8 @@ class TableMoved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """What a move did. ``is_resumed``: it went on with one that was interrupted. ``copied`` are the rows of this run, ``permissions``
-    the accounts whose permission to read their mailbox was carried over by it."""
+    """What a move did. ``is_resumed``: it continued one that was interrupted. ``copied`` are the rows of this run,
+    ``permissions`` the accounts whose permission to read their mailbox this run copied."""
 
     tables: tuple[TableMoved, ...]
     copied: int
@@ -120,12 +122,13 @@ async def _nothing() -> int:
 
 
 async def move(source: Side, target: Side, *, said: Said = lambda _: None, beside: Beside = _nothing) -> Moved:
-    """Copy everything, and compare. ``said`` is told of each step. ``beside`` is called before the move is over, not after it: what it
-    carries has changed in the target once a daemon ran there.
+    """Copy everything, and compare. ``said`` is called with each step. ``beside`` is called before the move ends, never after it:
+    a daemon that has run on the target may have changed what it copies.
 
     Raises:
-        StoreError: the target holds something else, the source has changed since the move began, or what was written is not what was
-            read. Until the comparison is over no daemon starts on the target.
+        StoreError: the target contains something else, the source has changed since the move began, or the written rows differ
+            from
+            the read ones. Until the comparison is over no daemon starts on the target.
     """
     began = time.monotonic()
     tables = await _common(source, target)
@@ -153,8 +156,8 @@ async def move(source: Side, target: Side, *, said: Said = lambda _: None, besid
 
 
 async def _common(source: Side, target: Side) -> list[Table]:
-    """The tables, in an order in which each comes after those that it names. Both databases must have the same, except for what only one
-    of them has a use for, and which is empty."""
+    """The tables, each after the tables that it refers to. Both databases must have the same ones, except an empty one that
+    only one of them uses."""
     of_source, of_target = await source.tables(), await target.tables()
     both = []
     for name in sorted({*of_source, *of_target}):
@@ -170,7 +173,7 @@ async def _common(source: Side, target: Side) -> list[Table]:
 
 
 async def _begun(source: Side, target: Side, tables: list[Table], mark: Mark | None) -> Mark:
-    """The mark to go on with; a new one where the target is empty."""
+    """The mark to continue with, or a new one if the target is empty."""
     identity, state = await source.identity(), await source.counters()
     if mark is None or (mark.is_over and (mark.source, mark.state) != (identity, state)):
         full = [table.name for table in tables if not await target.is_empty(table)]
@@ -191,7 +194,7 @@ async def _begun(source: Side, target: Side, tables: list[Table], mark: Mark | N
 
 
 async def _copied(source: Side, target: Side, table: Table, mark: Mark, said: Said) -> tuple[Mark, int]:
-    """A table whole; the mark then, and how many rows were copied now."""
+    """Copy a whole table. Returns the mark then, and how many rows were copied now."""
     count, told_at = 0, time.monotonic()
     after = msgspec.msgpack.decode(mark.after, type=tuple) if mark.table == table.name and mark.after is not None else None
     async with aclosing(source.read(table, after)) as batches:
@@ -211,7 +214,7 @@ TELL_EVERY = 5.0
 
 
 async def _compared(source: Side, target: Side, table: Table, said: Said) -> TableMoved:
-    """Read a table whole at both ends."""
+    """Read a whole table in both databases, and compare."""
     tallies = []
     for side in (source, target):
         tally = Tally()

@@ -1,4 +1,4 @@
-"""Rows on their way between two databases: their tables, how many go at once, and how they are compared."""
+"""Rows that are moved between two databases: their tables, how many go at a time, and how they are compared."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Row = tuple[Any, ...]
 """The values of a row, in the order of `Table.columns`: None, whole numbers, texts and octets."""
 
 ROWS = 2_000
-"""Rows in one transaction of the target at the most."""
+"""The largest number of rows in one transaction of the target."""
 
 OCTETS = 4_000_000
-"""Octets of mails in one transaction of the target; a mail that is larger goes alone."""
+"""Octets of mails in one transaction of the target. A larger mail goes alone."""
 
 DIGEST = 16
 """Octets of a digest."""
@@ -25,26 +25,26 @@ DIGEST = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table that is moved. ``columns`` in the order of the alphabet, ``key`` those that tell its rows apart."""
+    """A table that is moved. ``columns`` are in alphabetical order. ``key`` are the columns that identify a row."""
 
     name: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
 
     def place(self, column: str) -> int:
-        """Where a column stands in a row."""
+        """The position of a column in a row."""
         return self.columns.index(column)
 
 
 class Tally:
-    """How many rows, and the sum of their hashes: the same in whatever order they come."""
+    """The number of rows, and the sum of their hashes. The order of the rows does not matter."""
 
     def __init__(self) -> None:
         self.count = 0
         self._sum = 0
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Count some more."""
+        """Count some more rows."""
         encode, hashed = msgspec.msgpack.encode, hashlib.blake2b
         for row in rows:
             self._sum += int.from_bytes(hashed(encode(row), digest_size=DIGEST).digest(), "big")
@@ -63,13 +63,13 @@ class Tally:
 
 
 class Full:
-    """Says when a batch is large enough."""
+    """Decides when a batch is large enough."""
 
     def __init__(self) -> None:
         self._rows = self._octets = 0
 
     def is_full(self, row: Row) -> bool:
-        """Whether the batch is to end behind this row; the next row is another batch's first then."""
+        """Whether the batch ends after this row. Then the next row is the first of another batch."""
         self._rows += 1
         self._octets += sum(len(value) for value in row if isinstance(value, bytes))
         if self._rows < ROWS and self._octets < OCTETS:
@@ -79,5 +79,5 @@ class Full:
 
 
 def in_order(tables: Iterable[Table]) -> list[Table]:
-    """Mails before their deliveries, which name them, and all else by name."""
+    """Mails before the deliveries that refer to them, and everything else by name."""
     return sorted(tables, key=lambda one: (one.name != "mail", one.name))

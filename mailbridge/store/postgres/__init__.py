@@ -1,6 +1,6 @@
 """The store on PostgreSQL 14 or later: several identical replicas on one database.
 
-asyncpg is imported here and nowhere else, and this package only where the configuration has a ``postgresql://`` URL.
+Only this package imports asyncpg, and it is imported only if the configuration has a ``postgresql://`` URL.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The newest live code of an identifier, to whom it was given, and that nobody consumes what another did."""
+"""The newest live code of an identifier, to whom it was given, and the guarantee that no code is consumed twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEWEST_FIRST = "ORDER BY received_at DESC, id DESC"
 BEST_FIRST = (
     "ORDER BY (standing = 2) DESC, CASE WHEN is_late = 1 THEN least(written_at, received_at) ELSE received_at END DESC, id DESC"
 )
-"""Of one identifier: a known sender's before a stranger's, and of each the newest, by `Delivery.moment`."""
+"""The order for one identifier: a known sender's code before a stranger's, then the newest by `Delivery.moment`."""
 
 GIVEN = "SELECT identifier, way, reader, what, first_at, last_at, times, is_consumed FROM given ORDER BY last_at DESC, id DESC LIMIT ?"
 NOTE = (
@@ -37,7 +37,7 @@ FIRST_POLL = (
 
 
 class PostgresCodes:
-    """Implements `mailbridge.store.reading.Codes`. Whoever notes something holds the identifier, so that two are never given one."""
+    """Implements `mailbridge.store.reading.Codes`. Each write locks the identifier, so that two clients never get one code."""
 
     def __init__(self, *, database: PostgresDatabase, cipher: Cipher, clock: SteadyClock) -> None:
         self._database = database
@@ -61,7 +61,7 @@ class PostgresCodes:
         return await self._database.write(work, queues=[(WHOLE, poll.identifier.casefold())])
 
     async def _first_poll(self, transaction: Transaction, poll: Poll, line: str, now: int) -> int:
-        """When this run asked for the first time."""
+        """When this run first asked."""
         rows = await transaction.rows("SELECT first_at FROM run WHERE line = ? AND run = ?", (line, poll.run))
         if rows and not poll.is_new:
             return int(rows[0][0])
@@ -124,7 +124,7 @@ class PostgresCodes:
     async def _write(
         self, transaction: Transaction, identifier: str, way: Way, reader: str, what: str, *, is_consumed: bool
     ) -> None:
-        """Record it, and the first time of a mail in the journal too."""
+        """Record it. The first time for a mail is also written to the journal."""
         now = self._clock.micros()
         values = (identifier.casefold(), identifier, way, reader, what, now, now, int(is_consumed))
         ((times,),) = await transaction.rows(NOTE, values)

@@ -1,4 +1,4 @@
-"""Connections to the server, transactions on them, and what its faults are called."""
+"""Connections to the server, transactions on them, and names for the server's errors."""
 
 from __future__ import annotations
 
@@ -26,31 +26,33 @@ log = logging.getLogger("mailbridge.store")
 T = TypeVar("T")
 
 ATTEMPTS = 5
-"""How often a transaction is tried that the server has given up for another one's sake, or whose connection was dead before it began."""
+"""How many times a transaction is tried if the server aborted it in favour of another, or if its connection was dead before it
+began."""
 
 PAUSE = 0.01
-"""Seconds until the first repetition, half of them by chance; each further one waits twice as long."""
+"""Seconds before the first repetition, of which half is random. Each further wait is twice as long."""
 
 ASKED_FOR = 10.0
-"""Seconds for which it is asked whether a commit without an answer was done; the server may be starting anew, or another one take over."""
+"""Seconds for which we ask whether an unanswered commit was done. The server may be restarting, or another one may be taking
+over."""
 
 ASK_AGAIN = 0.1
 IDLE = 10_000
-"""Milliseconds after which the server ends a transaction of which it hears nothing more: its process is cut off, or stands still, and
-its queues are others' then."""
+"""Milliseconds of silence after which the server ends a transaction. Its process is cut off or stopped, and others then get
+its queues."""
 
 AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
-"""Another transaction was first: the same again finds what that one has written."""
+"""Another transaction was first. A repetition sees what that one has written."""
 
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 FULL = "53100"
 LOCKED = frozenset({"55P03", "57014", "40001", "40P01"})
 
 WHOLE = ""
-"""The target in the row that stands for an identifier and not for one of its queues; it is locked before those."""
+"""The target in the row that stands for a whole identifier and not for one of its queues. It is locked before the queues."""
 
 Queue = tuple[str, str]
-"""The target and the line of a queue."""
+"""The target and the line (the folded identifier) of a queue."""
 
 OnAbandoned = Callable[[T], Awaitable[object]]
 
@@ -60,9 +62,10 @@ class UndoneError(Exception):
 
 
 class PostgresTransaction:
-    """Implements `mailbridge.store.sql.Transaction`. ``patience``: seconds that a query may take; None: as the connection has it.
+    """Implements `mailbridge.store.sql.Transaction`. ``patience``: seconds that a query may take; None means the connection's own
+    limit.
 
-    ``changed`` counts the rows that it has changed by `change` and `change_many`.
+    ``changed`` counts the rows that `change` and `change_many` have changed.
     """
 
     def __init__(self, connection: Any, *, patience: float | None = None) -> None:
@@ -90,13 +93,13 @@ class PostgresTransaction:
         self.changed += len(many)
 
     async def hold(self, line: str) -> None:
-        """See `Transaction.hold`. The queues of an identifier are locked, and before them the row that stands for all of it."""
+        """See `Transaction.hold`. First the row that stands for the whole identifier is locked, then its queues."""
         await self.lock([(WHOLE, line)])
         found = await self.rows("SELECT target FROM queue WHERE line = ? AND target != ? ORDER BY target", (line, WHOLE))
         await self.lock([(target, line) for (target,) in found])
 
     def erases(self) -> None:
-        """See `Transaction.erases`. The server overwrites what is no longer seen when it vacuums the table."""
+        """See `Transaction.erases`. The server overwrites old row versions when it vacuums the table."""
 
     async def lock(self, queues: Collection[Queue]) -> None:
         """Lock queues until the end of the transaction."""
@@ -105,8 +108,8 @@ class PostgresTransaction:
 
 
 def locking(queues: Collection[Queue]) -> str:
-    """What locks queues. Their names come from mails, so each stands in it by its octets in hexadecimal, and as nothing else: so it goes
-    to the server with the beginning of the transaction, where parameters cannot."""
+    """The statement that locks queues. Names of queues come from mails, so each is written only as hexadecimal octets. This
+    allows the statement to go to the server with the beginning of the transaction, where parameters are not possible."""
 
     def listed(names: Iterable[str]) -> str:
         octets = ", ".join(f"convert_from('\\x{str(storable(name)).encode().hex()}', 'UTF8')" for name in names)
@@ -121,7 +124,8 @@ PostgresWork = Callable[[PostgresTransaction], Awaitable[T]]
 class PostgresDatabase:
     """Implements `mailbridge.store.sql.Database` over a pool. ``patience``: seconds that a lock is waited for.
 
-    ``bells`` ring behind every commit of this process, and ``committed`` is called. ``refusal``: why nothing may be written; "": it may.
+    After every commit of this process the ``bells`` ring, and ``committed`` is called. ``refusal`` is why nothing may be written;
+    "" means that writing is allowed.
     """
 
     def __init__(self, pool: Any, *, patience: float) -> None:
@@ -142,11 +146,11 @@ class PostgresDatabase:
     async def write(
         self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), on_abandoned: OnAbandoned[T] | None = None
     ) -> T:
-        """See `Database.write`: `once`. ``on_abandoned`` is done with the result of a caller who was cancelled meanwhile."""
+        """See `Database.write` and `once`. If the caller was cancelled, ``on_abandoned`` is called with the result."""
         return await self.finish(lambda: self.once(work, queues=queues), on_abandoned=on_abandoned)
 
     async def finish(self, doing: Callable[[], Coroutine[Any, Any, T]], *, on_abandoned: OnAbandoned[T] | None = None) -> T:
-        """Do something to its end, although its caller may be cancelled."""
+        """Do something to its end, even if its caller is cancelled."""
         if self._is_closed:
             raise StoreUnavailable("closed", "the store is closed")
         task = asyncio.create_task(self._noted(doing()))
@@ -158,7 +162,7 @@ class PostgresDatabase:
             raise
 
     async def _noted(self, doing: Coroutine[Any, Any, T]) -> T:
-        """What changes something and could not even look has failed to write."""
+        """Note a failure. A change that could not even read counts as a failed write."""
         try:
             return await doing
         except LeaseLost:
@@ -172,7 +176,7 @@ class PostgresDatabase:
         task.add_done_callback(self._tasks.discard)
 
     def _abandon(self, task: asyncio.Task[T], on_abandoned: OnAbandoned[T] | None) -> None:
-        """Nobody took the result of a task: do what is to be done with it then."""
+        """Nobody took the result of a task: call ``on_abandoned`` with it."""
         if task.cancelled() or task.exception() is not None or on_abandoned is None:
             return
 
@@ -183,10 +187,10 @@ class PostgresDatabase:
         self._keep(asyncio.create_task(give_up()))
 
     async def probe(self, octets: int) -> None:
-        """Write so many octets, in rows of this process alone: no lock of another one is in the way.
+        """Write this many octets, in rows of this process alone, so that no other process's lock is in the way.
 
         Raises:
-            StoreUnavailable: it is not written.
+            StoreUnavailable: the octets were not written.
         """
         name = self._room
 
@@ -196,7 +200,8 @@ class PostgresDatabase:
         await self.finish(lambda: self.once(work, is_quiet=True))
 
     async def once(self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), is_quiet: bool = False) -> T:
-        """As `transact`, and a commit that is not answered is asked for: what is done is done once, and known."""
+        """Like `transact`, but after an unanswered commit the server is asked whether it was done. So the work is done exactly
+        once, or fails."""
         mark = self._marks.take()
         result = await self.transact(work, queues=queues, mark=mark, is_quiet=is_quiet)
         self._marks.give_back(mark)
@@ -205,12 +210,12 @@ class PostgresDatabase:
     async def transact(
         self, work: PostgresWork[T] | Work[T], *, queues: Collection[Queue] = (), mark: Mark | None = None, is_quiet: bool = False
     ) -> T:
-        """Run a work in a transaction that begins with these queues locked; again where another one had to go first, or the connection
-        had died unseen. ``mark``: by what a commit that is not answered is asked for; without one the work must bear to be done twice.
-        ``is_quiet``: nobody waits for what it changes, and no bell rings.
+        """Run a work in a transaction that begins by locking these queues. It is repeated if another transaction had to go first,
+        or if the connection was already dead. ``mark`` is used to ask about an unanswered commit; without a mark the work must
+        tolerate being done twice. ``is_quiet``: nobody waits for the change, so no bell rings.
 
         Raises:
-            StoreUnavailable: it is not written; or its commit was never answered, and could not be asked for.
+            StoreUnavailable: nothing was written; or the commit was never answered, and the server could not be asked.
         """
         if self.refusal:
             raise StoreUnavailable("gone", self.refusal)
@@ -240,27 +245,27 @@ class PostgresDatabase:
             await self._pool.release(connection)
             self._written(is_changed=mark is not None or transaction.changed > 0, is_quiet=is_quiet)
             return result
-        raise AssertionError  # count() has no end
+        raise AssertionError  # count() never ends
 
     async def _commit(self, connection: Any, mark: Mark | None) -> None:
-        """Commit; where no answer comes, ask.
+        """Commit. If no answer comes, ask whether it was done.
 
         Raises:
             UndoneError: it was not done.
-            StoreUnavailable: nobody could be asked.
+            StoreUnavailable: the server could not be asked.
         """
         try:
             await connection.execute("COMMIT")
         except FAULTS as fault:
             if mark is None or not is_dead(fault):
                 raise
-            await self._drop(connection)  # those that are lost must not keep the pool from whoever asks
+            await self._drop(connection)  # lost connections must not occupy the pool while the server is asked
             if not await self._is_committed(mark, fault):
                 raise UndoneError from None
 
     async def _is_committed(self, mark: Mark, fault: BaseException) -> bool:
-        """Whether the last transaction of a mark was done. The answer is itself committed, so it holds wherever commits hold, on a
-        synchronous standby too. Raises StoreUnavailable."""
+        """Whether the last transaction of a mark was done. The question itself is committed, so the answer is as durable as
+        any commit, also on a synchronous standby. Raises StoreUnavailable."""
         until = time.monotonic() + ASKED_FOR
         while True:
             connection = None
@@ -279,7 +284,7 @@ class PostgresDatabase:
             return mark.is_left(value)
 
     async def _drop(self, connection: Any) -> None:
-        """Undo what is under way on a connection, and give it back, or up."""
+        """Roll back what a connection was doing, and return it to the pool, or drop it."""
         if connection is None:
             return
         with contextlib.suppress(*FAULTS):
@@ -299,7 +304,7 @@ class PostgresDatabase:
         self.trouble = fault.kind
 
     def _written(self, *, is_changed: bool, is_quiet: bool) -> None:
-        """A transaction was committed. One that changed nothing says nothing of whether the server can write."""
+        """Note a commit. A transaction that changed nothing does not show whether the server can write."""
         if is_changed:
             self.trouble = None
         if not is_quiet:
@@ -307,7 +312,7 @@ class PostgresDatabase:
             self.committed()
 
     async def rows(self, query: str, values: Values = ()) -> list[Any]:
-        """See `Database.rows`. Once more where the connection had died unseen."""
+        """See `Database.rows`. Repeated once if the connection was already dead."""
         try:
             async with self._connected() as reading:
                 return await reading.rows(query, values)
@@ -319,7 +324,7 @@ class PostgresDatabase:
 
     @contextlib.asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
-        """One connection for several queries, each of which sees what is committed when it begins."""
+        """One connection for several queries. Each query sees what is committed when it begins."""
         try:
             async with self._connected() as reading:
                 yield reading
@@ -334,13 +339,13 @@ class PostgresDatabase:
             yield PostgresTransaction(connection)
 
     async def settle(self) -> None:
-        """Take in nothing more, and finish what is under way."""
+        """Accept nothing more, and finish what is running."""
         self._is_closed = True
         while self._tasks:
             await asyncio.wait(set(self._tasks))
 
     async def close(self) -> None:
-        """Close the connections, once everything is settled."""
+        """Close the connections after everything has finished."""
         await self.settle()
         try:
             async with asyncio.timeout(1):
@@ -349,20 +354,20 @@ class PostgresDatabase:
             self._pool.terminate()
 
     def terminate(self) -> None:
-        """Cut the connections, whatever is under way on them, as the end of the process would."""
+        """Cut the connections, whatever runs on them, like the end of the process would."""
         self._is_closed = True
         self._pool.terminate()
 
 
 @lru_cache(maxsize=512)
 def numbered(query: str) -> str:
-    """Question marks as PostgreSQL's numbered parameters."""
+    """The query with PostgreSQL's numbered parameters instead of question marks."""
     first, *rest = query.split("?")
     return first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
 
 
 def kind_of(fault: BaseException) -> Literal["full", "locked", "gone"]:
-    """PostgreSQL's complaint in the store's words."""
+    """PostgreSQL's error as a kind of the store."""
     code = getattr(fault, "sqlstate", None)
     if code == FULL:
         return "full"
@@ -370,11 +375,11 @@ def kind_of(fault: BaseException) -> Literal["full", "locked", "gone"]:
 
 
 def is_dead(fault: BaseException) -> bool:
-    """Whether it is the connection that failed, and not what was asked for."""
+    """Whether the connection failed, and not the statement."""
     code = getattr(fault, "sqlstate", None) or ""
     return isinstance(fault, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError) or code.startswith(("08", "57P"))
 
 
 def unavailable(fault: BaseException) -> StoreUnavailable:
-    """PostgreSQL's complaint as ours."""
+    """PostgreSQL's error as ours."""
     return StoreUnavailable(kind_of(fault), type(fault).__name__)

@@ -1,4 +1,4 @@
-"""Filters as conditions of SQL on the tables ``mail`` and ``delivery``, each with its values."""
+"""Filters as SQL conditions on the tables ``mail`` and ``delivery``, each with its values."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ class _Conditions:
         self._values: list[Any] = []
 
     def add(self, text: str, *values: Any) -> None:
-        """One more that must hold."""
+        """Add one more condition."""
         self._texts.append(text)
         self._values += values
 
     def between(self, column: str, wanted: Filter) -> None:
-        """A receipt that is within the filter's bounds."""
+        """Require a time of receipt within the filter's bounds."""
         if wanted.since is not None:
             self.add(f"{column} >= ?", to_micros(wanted.since))
         if wanted.until is not None:
             self.add(f"{column} < ?", to_micros(wanted.until))
 
     def chosen(self) -> Chosen:
-        """All of them."""
+        """All conditions together."""
         return " AND ".join(self._texts) or "true", tuple(self._values)
 
 
 def mails(wanted: Filter, *, before: int | None) -> Chosen:
-    """Of the table ``mail``."""
+    """Conditions on the table ``mail``."""
     conditions = _Conditions()
     if before is not None:
         conditions.add("mail.id < ?", before)
@@ -53,7 +53,7 @@ def mails(wanted: Filter, *, before: int | None) -> Chosen:
 
 
 def deliveries(wanted: Filter, *, mail_id: int | None, before: int | None) -> Chosen:
-    """Of the table ``delivery``."""
+    """Conditions on the table ``delivery``."""
     conditions = _Conditions()
     if mail_id is not None:
         conditions.add("mail_id = ?", mail_id)
@@ -73,7 +73,8 @@ def deliveries(wanted: Filter, *, mail_id: int | None, before: int | None) -> Ch
 
 
 def _any_state(states: tuple[State, ...]) -> str:
-    """Any of these. States are words of ours, and written out: only so the server knows which index holds them."""
+    """A condition for any of these states. States are our own words and are written out, because only then does the server
+    know which index to use."""
     return f"state IN ({', '.join(repr(str(state)) for state in states)})"
 
 

@@ -1,4 +1,4 @@
-"""The journal as it grows. Numbers are drawn before they are committed, so a reader goes no further than open transactions allow."""
+"""The journal as it grows. Numbers are drawn before their commit, so a reader may only go as far as open transactions allow."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ HAPPENED = (
 )
 AT = "SELECT id, at FROM journal WHERE id >= ? ORDER BY id LIMIT 1"
 AGAIN = 0.02
-"""Seconds after which whoever follows the journal looks again, where an open transaction held it up."""
+"""Seconds before a reader of the journal looks again after an open transaction held it up."""
 
 MOST = 64
-"""Numbers that are remembered until the transactions of their time are over; beyond that the newest takes the last one's place."""
+"""The largest number of ids that are remembered until the transactions of their time have ended. After that the newest id
+replaces the last one."""
 
 
 class Horizon:
     """How far the journal is complete: every number up to there is committed, or never will be.
 
-    A number is safe once the transactions are over that were writing to the journal just after it was drawn: they alone can have drawn
-    a lower one.
+    A number is safe after the transactions have ended that were writing to the journal just after it was drawn. Only they can
+    have drawn a lower number.
     """
 
     def __init__(self) -> None:
@@ -82,7 +83,8 @@ class PostgresJournal:
             return tuple(read_line(row) for row in await reading.rows(query, values))
 
     async def line_before(self, at: datetime) -> int:
-        """See `Journal.line_before`. Found by halving: ids grow with the time, and an index of times would cost every mail."""
+        """See `Journal.line_before`. A binary search: ids grow with time, and an index on times would cost something for every
+        mail."""
         moment = to_micros(at)
         async with self._database.reading() as reading:
             low, high = 0, await self._newest(reading) + 1
@@ -113,7 +115,7 @@ class PostgresJournal:
         return int(newest or 0)
 
     async def _look(self, reading: Transaction) -> int:
-        """The horizon; where something is held back, whoever follows the journal is woken soon, to look again."""
+        """The horizon. If lines are held back, readers of the journal are woken soon to look again."""
         safe = await self._horizon.look(reading)
         if self._horizon.is_behind:
             asyncio.get_running_loop().call_later(AGAIN, self._database.bells.ring)

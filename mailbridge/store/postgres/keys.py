@@ -1,6 +1,7 @@
-"""The key of a shared database on this machine, and the one that follows it: ``KEY`` and, while it is rotated, ``KEY.new`` beside it.
+"""The key of a shared database on this machine, and the next key: ``KEY`` and, during a rotation, ``KEY.new`` next to it.
 
-A process seals with the key that the database names, and opens with both. It learns of a new file, and of the change, at its heartbeats.
+A process seals with the key that the database names, and opens with both. At its heartbeats it learns of a new file and of the
+change.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from mailbridge.store.cipher import cipher_of as cipher_of_two
 log = logging.getLogger("mailbridge.store")
 
 KEY, ROTATION = "key", "rotation"
-"""In the table meta: the name of the key that is sealed with (none before the first rotation), and of the one that is given up, while
-something may be sealed with that still."""
+"""In the table meta: the name of the key that seals (none before the first rotation), and the name of the key that is being
+replaced, while a value may still be sealed with it."""
 
 MISSING_NEW = "the database has a new key, which this machine has not: copy it to {path}, and restart"
 
 
 def draft_of(path: Path) -> Path:
-    """Where the key lies that follows the one at ``path``."""
+    """Where the next key after the one at ``path`` is."""
     return path.with_name(path.name + ".new")
 
 
@@ -48,12 +49,12 @@ class Keys:
 
     @property
     def seals(self) -> str:
-        """The name of the key that is sealed with."""
+        """The name of the key that seals."""
         return self._cipher.name
 
     def follow(self, key: str, rotation: str) -> None:
-        """Take up a key that was laid beside the present one, and go over to it once the database has (``key``); when nothing is sealed
-        with the former one any more (no ``rotation``), it takes its name."""
+        """Use a key that was put next to the present one, and switch to it when the database has switched (``key``). When no
+        value is sealed with the old key any more (no ``rotation``), rename the new key to the old one's name."""
         draft = draft_of(self._path)
         if draft.exists():
             with contextlib.suppress(StoreError):  # it is just being copied
@@ -73,7 +74,7 @@ class Keys:
 
 
 def finish(path: Path, key: str) -> None:
-    """The key of that name takes the place of the former one, if it lies beside it still."""
+    """Rename the key of that name to replace the old one, if it is still next to it."""
     with contextlib.suppress(OSError, StoreError):
         if name_of(read_key(draft_of(path), is_made=False)) == key:
             draft_of(path).replace(path)

@@ -1,7 +1,8 @@
 """Leases on mailbox accounts, logins at their hosts, and who waits at another replica; all of it by the server's clock.
 
-An account is free when nobody owns it, or its owner's heartbeat is too old. What is free is taken up to a fair share, and what is beyond
-that is given back. Replicas that know the same accounts share them; one whose configuration differs is left what it has.
+An account is free if nobody owns it, or if its owner's heartbeat is too old. A replica takes free accounts up to a fair share,
+and gives back those beyond it. Replicas that know the same accounts share them. A replica with another configuration keeps what
+it has.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from mailbridge.waiting import Bell
 MICROSECOND = timedelta(microseconds=1)
 
 GIVEN_AT_ONCE = 25
-"""Accounts beyond the fair share that are given back in one look: whoever takes them has to log in, at hosts that count that."""
+"""Accounts beyond the fair share that are given back at a time. Whoever takes them must log in, and mail hosts count logins."""
 
 LONGEST_LOGIN = timedelta(minutes=2)
-"""After which a login that was never given back is another's."""
+"""How long a login may last. After that another process may take its slot."""
 
 IS_DEAD = "NOT EXISTS (SELECT 1 FROM replica WHERE replica.id = {} AND alive_until > now_micros())"
 
@@ -37,7 +38,7 @@ ABOUT = (
     " SELECT count(*) FILTER (WHERE accounts = ?), count(*) FILTER (WHERE accounts = ? AND id < ?),"
     " (SELECT count(*) FROM mailbox_lease JOIN alive ON alive.id = owner WHERE accounts != ? AND account = ANY(?::text[])) FROM alive"
 )
-"""How many share these accounts, how many of them are older than this one, and how many accounts are in other hands."""
+"""How many replicas share these accounts, how many of them are older than this one, and how many accounts others have."""
 
 MINE = "SELECT account, epoch FROM mailbox_lease WHERE owner = ? ORDER BY epoch"
 KNOW = "INSERT INTO mailbox_lease (account) SELECT unnest(?::text[]) ON CONFLICT DO NOTHING"
@@ -56,7 +57,8 @@ ELSEWHERE = (
 
 IS_FREE = f"until <= now_micros() OR {IS_DEAD.format('owner')}"
 SLOTS = f"SELECT count(*), count(*) FILTER (WHERE {IS_FREE}) FROM login_slot WHERE host = ? AND number <= ?"  # noqa: S608
-"""Of a host, how many there are and how many are free: what most of those learn who wait for one, without a change of anything."""
+"""How many slots a host has, and how many of them are free. Most waiting processes learn from this read alone that they must
+go on waiting, without a write."""
 
 LOG_IN = (
     "UPDATE login_slot SET owner = ?, until = now_micros() + ? WHERE (host, number) IN ("  # noqa: S608
@@ -86,7 +88,8 @@ class PostgresLeases:
 
     @property
     def is_certain(self) -> bool:
-        """See `Leases.is_certain`. Without a heartbeat the others take this process for gone, and its mailboxes for free."""
+        """See `Leases.is_certain`. Without a heartbeat the others believe that this process is gone and its mailboxes are
+        free."""
         return self._replicas is not None and self._replicas.is_alive
 
     @property
@@ -126,7 +129,7 @@ class PostgresLeases:
         return kept
 
     async def _tell(self, states: Mapping[str, str]) -> None:
-        """Keep what is shown of accounts at other replicas, where it has changed since this one told it."""
+        """Store the state that other replicas show of these accounts, if it has changed since this process last stored it."""
         new = [(account, state) for account, state in states.items() if self._told.get(account) != state]
         if new:
             await self._database.transact(lambda transaction: transaction.change_many(TELL_STATE, new), is_quiet=True)
@@ -172,7 +175,7 @@ class PostgresLeases:
         await self._database.transact(lambda transaction: transaction.change(LOGGED_IN, values), is_quiet=True)
 
     async def await_codes(self, identifiers: Collection[str]) -> None:
-        """See `Leases.await_codes`. The others are told only of those that are new."""
+        """See `Leases.await_codes`. The others are notified only about new identifiers."""
         lines = frozenset(str(storable(one)) for one in identifiers)
         if not lines and not self._awaited:
             return
@@ -197,13 +200,13 @@ class PostgresLeases:
 
 
 def share_of(total: int, *, sharers: int, older: int) -> int:
-    """How many of ``total`` are the share of one of several, of whom so many are older: all shares together are the total."""
+    """The share of ``total`` for one of several sharers, of whom ``older`` are older. All shares together are the total."""
     whole, rest = divmod(max(total, 0), sharers)
     return whole + (older < rest)
 
 
 async def purge(transaction: Transaction, before: int) -> None:
-    """Forget accounts that nobody has had since then, logins that are over, and waits of long ago."""
+    """Remove accounts that nobody has had since then, old logins, and old waits."""
     await transaction.change(
         f"DELETE FROM mailbox_lease WHERE changed_at < ? AND (owner IS NULL OR {IS_DEAD.format('owner')})",  # noqa: S608
         (before,),

@@ -1,4 +1,4 @@
-"""Mails as they are listed, searched and shown."""
+"""Mails in lists, searched and shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEARCH_TIME = 0.1
 """Seconds that one call of a search may take."""
 
 LOOKED_AT = 200
-"""Subjects that are fetched at once in a search."""
+"""Subjects that a search fetches at a time."""
 
 
 class PostgresMails:

@@ -1,9 +1,10 @@
-"""Marks that transactions leave: by them it is found out whether one was committed whose commit was never answered.
+"""Marks that transactions leave. They show whether a transaction was committed if its commit was never answered.
 
-A connection that breaks during COMMIT leaves the client without an answer: the transaction may be done, or undone, or still under way.
-Each transaction therefore writes its number into a row that it holds for itself. Whoever asks writes to the same row, and so waits until
-that transaction is over; then the row has its number, or not. This is true after a crash of the server and on another server after a
-fail-over. `pg_xact_status` is not: a transaction that a crash has undone may leave its id to another one, which then commits.
+A connection that breaks during COMMIT leaves the client without an answer: the transaction may be done, undone, or still running.
+So each transaction writes its number into a row that it holds for itself. To find out, the client writes to the same row, and
+therefore waits until that transaction has ended. Then the row has its number, or not. This also holds after a crash of the server
+and, after a fail-over, on another server. `pg_xact_status` does not work there: after a crash the id of an undone transaction may
+be given to another one, which then commits.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import field
 from mailbridge.core.dataclass import dataclass
 
 NAME = "commit "
-"""What the keys of these rows in ``meta`` begin with."""
+"""The beginning of the keys of these rows in ``meta``."""
 
 LEAVE = (
     "INSERT INTO meta (key, value) VALUES ('{name}', '{number} ' || now_micros())"
@@ -36,30 +37,31 @@ FORGET = (
 
 
 def new_name() -> str:
-    """The key of a row that no other process has."""
+    """A key for a row that no other process has."""
     return NAME + secrets.token_hex(8)
 
 
 def kept_octets(name: str, octets: int) -> tuple[str, tuple[str, str]]:
-    """A statement with its values: so many octets, which cannot be packed, in a row of that name. It is removed as a mark is."""
+    """A statement with its values. It stores this many incompressible octets in a row of that name. The row is removed like a
+    mark."""
     return KEEP, (name, secrets.token_hex(octets // 2))
 
 
 def kept_empty(name: str) -> tuple[str, tuple[str]]:
-    """What removes that row."""
+    """The statement that removes that row."""
     return EMPTY, (name,)
 
 
 @dataclass(slots=True)
 class Mark:
-    """A row that one transaction at a time writes its number into."""
+    """A row into which one transaction at a time writes its number."""
 
     name: str
     number: int = 0
 
     @property
     def leaving(self) -> str:
-        """The statement that leaves the mark of the transaction in hand."""
+        """The statement that leaves the mark of the current transaction."""
         return LEAVE.format(name=self.name, number=self.number)
 
     def is_left(self, value: str) -> bool:
@@ -69,16 +71,17 @@ class Mark:
 
 @dataclass(slots=True)
 class Marks:
-    """The marks of one process: as many as it has transactions at the same time."""
+    """The marks of one process: as many as it has transactions at a time."""
 
     _free: list[Mark] = field(default_factory=list)
 
     def take(self) -> Mark:
-        """A mark for the next transaction, with a number that it had never before."""
+        """A mark for the next transaction, with a number that it never had before."""
         mark = self._free.pop() if self._free else Mark(new_name())
         mark.number += 1
         return mark
 
     def give_back(self, mark: Mark) -> None:
-        """Its transaction is over. One whose end is not known keeps its mark for ever: the next one would wait for it."""
+        """Return the mark of a transaction that has ended. A mark whose transaction has an unknown end is never returned,
+        because the next transaction would wait for it."""
         self._free.append(mark)

@@ -23,14 +23,15 @@ from mailbridge.store.postgres.opening import MOVING, checked, connector, hint_o
 OWN = frozenset(
     {"meta", "queue", "replica", "mailbox_lease", "mailbox_state", "login_slot", "awaited", "one_time", "oauth_token"}
 )
-"""Tables that belong to this database: locks of queues are made on demand, and what replicas share out is no other database's.
-Permissions (OAuth), which SQLite has in files beside it, are carried over by `mailbridge.app.moving`."""
+"""Tables that belong to this database alone. Locks of queues are made on demand, and what replicas share is of no use to
+another database. `mailbridge.app.moving` copies permissions (OAuth), which SQLite keeps in files next to it."""
 
 OWNER = "owner"
-"""The column of a delivery that names the replica which has it in flight. After a move that is nobody: the next start takes over."""
+"""The column of a delivery that names the replica which has it in flight. After a move it names nobody: the next start takes
+over."""
 
 AT_ONCE = 200
-"""Rows that are fetched at once; a mail of more than `HEAVY` octets is fetched alone."""
+"""Rows that are fetched at a time. A mail of more than `HEAVY` octets is fetched alone."""
 
 HEAVY = 50_000
 PATIENCE = 3_600.0
@@ -48,7 +49,7 @@ KEYS = (
     " ORDER BY pg_class.relname, array_position(pg_index.indkey::int2[], pg_attribute.attnum)"
 )
 KEYS_WITHOUT_INDEX: Mapping[str, tuple[str, ...]] = {"told": ("name",)}
-"""The names of listeners may be too long for an index, which is over their hash."""
+"""Names of listeners may be too long for an index, so their index is over a hash."""
 
 ALIVE = "SELECT name FROM replica WHERE alive_until > now_micros() ORDER BY id"
 
@@ -90,7 +91,7 @@ class PostgresSide:
                 await connection.close(timeout=5)
 
     async def identity(self) -> str:
-        """See `Side.identity`. What was sealed when the database was made is no other database's."""
+        """See `Side.identity`. It uses a value that was sealed when the database was made, which no other database has."""
         return hashlib.sha256(bytes.fromhex((await self._meta())["seal"])).hexdigest()
 
     async def _meta(self) -> dict[str, str]:
@@ -102,7 +103,7 @@ class PostgresSide:
         return self._tables
 
     async def read(self, table: Table, after: tuple[Any, ...] | None) -> AsyncGenerator[Batch, None]:
-        """See `Side.read`. One snapshot, sorted as SQLite sorts."""
+        """See `Side.read`. It reads one snapshot, sorted like SQLite sorts."""
         key = ", ".join(self._sorted(table, column) for column in table.key)
         where = f"WHERE ({key}) > ({', '.join(f'${n}' for n, _ in enumerate(table.key, 1))})" if after is not None else ""
         columns = [f"CASE WHEN octet_length(raw) <= {HEAVY} THEN raw END" if one == "raw" else one for one in table.columns]
@@ -126,7 +127,7 @@ class PostgresSide:
         return f'{column} COLLATE "C"' if self._kinds[table.name, column] == "text" else column
 
     async def _whole(self, table: Table, row: Row) -> Row:
-        """The row of a mail with its octets, which are fetched alone where they are many."""
+        """The row of a mail with its octets. If there are many octets, they are fetched separately."""
         if "raw" not in table.columns:
             return row
         *values, is_heavy = row
@@ -172,7 +173,7 @@ class PostgresSide:
                 await self._keep(mark)
 
     async def _copy(self, table: Table, rows: list[Row]) -> None:
-        """Add rows as they are. The trigger that refuses a delivery which begins at its end stands aside for that."""
+        """Add rows as they are. Meanwhile the trigger is disabled that refuses a new delivery in a final state."""
         columns: tuple[str, ...] = table.columns
         if table.name == "delivery":
             state = table.place("state")
@@ -214,7 +215,7 @@ class PostgresSide:
 
 
 async def open_side(settings: StoreSettings, *, key_path: Path, is_target: bool) -> PostgresSide:
-    """Take the database for a move; brought up to date as a start does, and made where a target is empty.
+    """Open the database for a move. It is brought up to date as at a start, and created if the target is empty.
 
     Raises:
         StoreInUse: a daemon has it.
@@ -239,7 +240,7 @@ async def open_side(settings: StoreSettings, *, key_path: Path, is_target: bool)
 
 
 async def _require_this_schema(name: str, connection: Any) -> None:
-    """A daemon may run on a later schema; a move would leave out what it does not know."""
+    """Refuse a later schema. A daemon may run on one, but a move would leave out what it does not know."""
     if await connection.fetchval("SELECT 1 FROM meta WHERE key = 'rotation'"):
         raise StoreError(f"{name}: {KEY_IN_CHANGE}")
     version = int(await connection.fetchval("SELECT value FROM meta WHERE key = 'version'"))
@@ -250,7 +251,7 @@ async def _require_this_schema(name: str, connection: Any) -> None:
 
 
 async def take(name: str, guard: Any) -> None:
-    """Keep replicas, and other moves, away until this connection ends.
+    """Keep replicas and other moves away until this connection ends.
 
     Raises:
         StoreInUse: somebody has the database.
@@ -268,7 +269,7 @@ async def take(name: str, guard: Any) -> None:
 
 
 def told(fault: BaseException) -> str:
-    """What stands in the way of a move, and what to do."""
+    """What prevents a move, and what to do."""
     if getattr(fault, "sqlstate", None) == FULL:
         return "the disk of the server is full; make room, and run the same again: it goes on where it was"
     return hint_of(fault)

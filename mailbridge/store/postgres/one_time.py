@@ -37,5 +37,5 @@ class PostgresOneTime:
 
 
 async def purge(transaction: Transaction) -> None:
-    """Forget those that are over."""
+    """Remove the addresses that have expired."""
     await transaction.change("DELETE FROM one_time WHERE until < now_micros()")

@@ -1,4 +1,4 @@
-"""Opening the database: reached, checked, made or brought up to date, and this process one of its replicas."""
+"""Opens the database: connects, checks it, creates it or brings it up to date, and makes this process one of its replicas."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ CONNECT = 5.0
 """Seconds that making a connection may take."""
 
 COMMAND = 30.0
-"""Seconds after which a statement that is not answered counts as lost, with its connection."""
+"""Seconds after which an unanswered statement counts as lost, together with its connection."""
 
 MOVING = "moving"
-"""The key in ``meta`` under which a move into this database keeps how far it is; no daemon starts while it is there."""
+"""The key in ``meta`` with the progress of a move into this database. No daemon starts while it is there."""
 
 CONNECTIONS = 8
-"""Connections of one process, beside the one that listens."""
+"""Connections of one process, besides the one that listens."""
 
 OF_SKYVERN = ("alembic_version", "totp_codes", "workflow_runs")
 SETTINGS = (
@@ -62,7 +62,8 @@ async def open_postgres(
     configuration: str = "",
     read_time: ReadTime = server_time,
 ) -> PostgresStore:
-    """Open and check it, and take part. A visitor (a command while no daemon runs here) takes no part: it claims and recovers nothing.
+    """Open and check the database, and join its replicas. A visitor (a command while no daemon runs here) does not join: it
+    claims and recovers nothing.
 
     ``name`` and ``configuration`` (a hash) are shown to the other replicas.
 
@@ -112,11 +113,11 @@ async def open_postgres(
 def connector(
     settings: StoreSettings, url: str = "", *, is_pooled: bool = True, patience: float = COMMAND
 ) -> Callable[[], Awaitable[Any]]:
-    """What makes a connection, on which a statement may take ``patience`` seconds, to ``url`` where that is another one than the store's. Of several hosts it finds the one that can be
-    written to, after a fail-over too.
+    """A function that makes a connection whose statements may take ``patience`` seconds. It connects to ``url``, or to the
+    store's own URL. Of several hosts it finds the one that can be written to, also after a fail-over.
 
-    ``is_pooled``: there may be a pooler in between that gives each transaction another connection of its own, so that no prepared
-    statement outlives one.
+    ``is_pooled``: a pooler may give each transaction another server connection, so that no prepared statement survives a
+    transaction.
     """
     chosen = url or settings.url
     options = parse_qs(urlsplit(chosen).query)
@@ -139,7 +140,7 @@ def connector(
 
 
 async def _nothing(_: object) -> None:
-    """A connection is given back as it was: every transaction of ours ends before, and sets nothing that outlives it."""
+    """Return a connection unchanged: all our transactions have ended by then, and set nothing that outlives them."""
 
 
 async def checked(
@@ -150,11 +151,11 @@ async def checked(
     is_visitor: bool,
     is_moving: bool = False,
 ) -> tuple[Cipher, bool]:
-    """The cipher of a database that is fit to be used, made if it is empty; and whether a pooler is in between, which tells another number
-    of the server's process than that does. ``is_moving``: a move into it may be half done.
+    """The cipher of a usable database, which is created if it is empty; and whether a pooler is in between, which reports another
+    number of the server's process than the server does. ``is_moving``: a move into it may be half done.
 
     Raises:
-        StoreError: it is not fit, with what to do.
+        StoreError: it is not usable; the message says what to do.
     """
     connection = await connect()
     try:
@@ -173,7 +174,7 @@ async def checked(
 
 
 def mistakes(version: int, commit: str, fsync: str, is_read_only: bool, of_skyvern: int) -> list[str]:
-    """What is wrong with a server and a database, as it says itself; each with what to do."""
+    """What is wrong with a server and a database, by the values that they report; each with what to do."""
     found = []
     if version < OLDEST_SERVER:
         found.append(f"PostgreSQL {version // 10_000} is too old; mailbridge needs {OLDEST_SERVER // 10_000} or later")
@@ -189,10 +190,11 @@ def mistakes(version: int, commit: str, fsync: str, is_read_only: bool, of_skyve
 
 
 async def _made(connection: Any, settings: StoreSettings, key_path: Path, *, is_visitor: bool) -> tuple[Cipher, bool]:
-    """Of our version and of this key, in a transaction; made if it is empty. Returns the cipher, and whether a move into it is not over.
+    """Check, in a transaction, that the database has our version and this key; create it if it is empty. Returns the cipher, and
+    whether a move into it is unfinished.
 
     Raises:
-        StoreError: it is not, with what to do.
+        StoreError: it has not; the message says what to do.
     """
     place = label(settings)
     tables = {name for (name,) in await connection.fetch(TABLES)}
@@ -230,7 +232,7 @@ async def _made(connection: Any, settings: StoreSettings, key_path: Path, *, is_
 
 
 def hint_of(fault: BaseException) -> str:
-    """What stands in the way of opening a database, and what to do."""
+    """What prevents the database from being opened, and what to do."""
     if isinstance(fault, asyncpg.InvalidAuthorizationSpecificationError):
         return "the server refuses this user or password; see [store] password, and pg_hba.conf of the server"
     if isinstance(fault, asyncpg.InvalidCatalogNameError):

@@ -1,4 +1,4 @@
-"""The outbox: claims out, endings in, and deliveries as they are listed."""
+"""The outbox: claims, results of attempts, and deliveries in lists."""
 
 from __future__ import annotations
 
@@ -93,5 +93,5 @@ class PostgresOutbox:
 
 
 def _queue(claim: Claim) -> tuple[str, str]:
-    """The queue that a claim is of."""
+    """The queue of a claim."""
     return claim.delivery.draft.target, claim.delivery.draft.identifier.casefold()

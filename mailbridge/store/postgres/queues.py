@@ -1,6 +1,7 @@
-"""The queues of the outbox in transactions: what of one is shown to `core.queue`, and what that decides, written.
+"""The queues of the outbox in transactions: reads what `core.queue` needs of a queue, and writes what it decides.
 
-Nothing is decided here (see `mailbridge.store.queueing`). The caller has locked the queue, by its row, before anything of it is read.
+Nothing is decided here (see `mailbridge.store.queueing`). The caller has locked the queue, by its row, before anything of it is
+read.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
         "is_late": "smallint",
     }
 )
-"""What a new delivery has beside its mail, and the type of each."""
+"""The columns that a new delivery has in addition to its mail, with the type of each."""
 
 INTO = f"INSERT INTO delivery ({', '.join(COLUMNS)}, mail_id)"
 INSERT = f"{INTO} VALUES ({', '.join('?' * len(COLUMNS))}, ?) RETURNING id"
@@ -92,7 +93,7 @@ INSERT_FIRST = (
     f"{INTO} SELECT {', '.join(f'?::{kind}' for kind in COLUMNS.values())}, new.id FROM new"  # noqa: S608
     " WHERE NOT EXISTS (SELECT 1 FROM looked) RETURNING id"
 )
-"""A delivery of the mail ``new`` where ``looked``, what was found of its queue, is empty."""
+"""Inserts a delivery of the mail ``new`` if ``looked``, the rows found in its queue, is empty."""
 
 NEXT_DUE = (
     "SELECT target, min(due_at) FROM delivery WHERE state = 'pending' AND due_at IS NOT NULL GROUP BY target ORDER BY target"
@@ -114,9 +115,10 @@ WHOSE = "SELECT target, line FROM delivery WHERE id = ? AND content IS NOT NULL"
 
 
 class Queues:
-    """What happens to queues. ``owner`` is the number of this process among the replicas, 0 before it has one.
+    """Applies occurrences to queues. ``owner`` is the number of this process among the replicas, 0 before it has one.
 
-    ``held`` are the claims that somebody here has. A claim whose commit was never answered is nobody's, and found by that.
+    ``held`` are the claims that somebody in this process has. A claim whose commit was never answered belongs to nobody, and is
+    found that way.
     """
 
     def __init__(self, *, database: PostgresDatabase, cipher: Cipher, clock: SteadyClock) -> None:
@@ -138,8 +140,9 @@ class Queues:
         *,
         seen: Sequence[Any] | None = None,
     ) -> tuple[tuple[Claim, ...], int, tuple[str, ...]]:
-        """Add a mail's deliveries to queues that are locked. Returns those that may go at once, claimed, how many older ones they
-        superseded, and of each that is held, why. ``seen``: see `happened`, of the first draft."""
+        """Add a mail's deliveries to queues that are locked. Returns the claims of those that may be attempted at once, how
+        many older deliveries they superseded, and the reason for each delivery that is held. ``seen`` is for the first draft;
+        see `happened`."""
         claims: list[Claim] = []
         held: list[str] = []
         superseded = 0
@@ -165,9 +168,10 @@ class Queues:
         mail_id: int = 0,
         seen: Sequence[Any] | None = None,
     ) -> Written:
-        """Decide on one queue, which is locked, write that, and go on while there is more of it. ``mail_id``: whose delivery arrives.
+        """Decide on one queue, which is locked, write the decision, and repeat while there is more. ``mail_id``: the mail of the
+        arriving delivery.
 
-        ``seen`` are the rows of `looking`, where the caller has asked for them already.
+        ``seen`` are the rows of `looking`, if the caller has already read them.
         """
         changes: list[Change] = []
         at, held = from_micros(now), ""
@@ -253,17 +257,18 @@ class Queues:
         )
 
     def first_of(self, arrived: Arrived, now: int) -> Delivery | None:
-        """What becomes of an arrival whose queue is empty, where that is to be claimed at once, as it nearly always is."""
+        """The delivery of an arrival whose queue is empty, if it is to be claimed at once, which is nearly always so; else
+        None."""
         decision = decide(Queue(rows=()), arrived, now=from_micros(now))
         is_plain = decision.added is not None and decision.claimed is decision.added and not decision.changes
         return decision.added if is_plain and not decision.is_more else None
 
     def claim_of_first(self, row: Delivery, number: int, mail_id: int) -> Claim:
-        """The claim of `first_of`, once it is written."""
+        """The claim of `first_of`, after it was written."""
         return self._claimed(replace(row, id=number, mail_id=mail_id))
 
     def _claim(self, row: Delivery, sealed: Mapping[int, tuple[bytes, bytes | None]], added: int, mail_id: int) -> Claim | None:
-        """The claim of a row; None where its code cannot be read."""
+        """The claim of a row. None if its code cannot be read."""
         if row.id == NEW:
             delivery: Delivery | None = replace(row, id=added, mail_id=mail_id)
         else:
@@ -283,8 +288,8 @@ class Queues:
     async def one(
         self, target: str, line: str, occurrence: Occurrence, *, condition: str = "", values: Sequence[Any] = ()
     ) -> Written:
-        """What happens to one queue, in a transaction of its own. ``condition`` is a query that has to find something once the queue
-        is locked; else nothing happens."""
+        """Apply an occurrence to one queue, in a transaction of its own. ``condition`` is a query that must find something
+        after the queue is locked; otherwise nothing happens."""
 
         async def work(transaction: PostgresTransaction) -> Written:
             if condition and not await transaction.rows(condition, values):
@@ -294,7 +299,7 @@ class Queues:
         return await self._database.once(work, queues=[(target, line)])
 
     async def claim(self, limit: int, busy: Sequence[str] = ()) -> Due:
-        """Take what is due of every target that is not ``busy``."""
+        """Claim what is due of every target that is not ``busy``."""
         claims: list[Claim] = []
         now = self._clock.micros()
         waiting = [(target, at) for target, at in await self._database.rows(NEXT_DUE) if target not in busy]
@@ -308,7 +313,7 @@ class Queues:
                     try:
                         written = await self.one(target, line, Asked())
                     except StoreUnavailable as fault:
-                        if fault.kind == "locked":  # somebody has this queue for long; the others go
+                        if fault.kind == "locked":  # somebody holds this queue for long; the others continue
                             locked = fault
                             continue
                         if not claims:
@@ -324,10 +329,12 @@ class Queues:
         return Due(claims=tuple(claims), next_at=None if next_at is None else from_micros(next_at))
 
     async def take_over(self, grace: timedelta) -> int:
-        """What replicas that are gone left in the middle is in doubt, and blocks its queue for the grace. Returns of how many queues.
+        """Mark what dead replicas left in flight as uncertain, which blocks each such queue for the grace period. Returns the
+        number of queues.
 
         Raises:
-            StoreUnavailable: of one at least it could not be done, perhaps since another one has it locked; the others are done.
+            StoreUnavailable: it failed for at least one queue, perhaps because another process has locked it; the others are
+                done.
         """
         lines = await self._database.rows(OF_THE_DEAD)
         condition = f"{OF_THE_DEAD} AND target = ? AND line = ?"
@@ -344,7 +351,7 @@ class Queues:
         return len(lines)
 
     async def release_unclaimed(self) -> None:
-        """Give back what this process has claimed and nobody here has, now and when it was looked for last."""
+        """Give back what this process has claimed but nobody in it has, both now and at the previous look."""
         rows = await self._database.rows(OWN, (self.owner,))
         unclaimed = {(number, token): (target, line) for number, token, target, line in rows if (number, token) not in self.held}
         for key in self._unclaimed & unclaimed.keys():
@@ -353,22 +360,22 @@ class Queues:
         self._unclaimed = set(unclaimed)
 
     def take(self, claims: Sequence[Claim]) -> None:
-        """Claims are handed to somebody here."""
+        """Note that claims are handed to somebody in this process."""
         self.held.update((claim.delivery.id, claim.fencing_token) for claim in claims)
 
     def give_up(self, claims: Sequence[Claim]) -> None:
-        """Nobody here has them any more."""
+        """Note that nobody in this process has these claims any more."""
         self.held.difference_update((claim.delivery.id, claim.fencing_token) for claim in claims)
 
     async def retry(self, delivery_id: int) -> bool:
-        """An operator's second chance for a delivery that ended badly; see `Outbox.retry`."""
+        """Retry a delivery that ended badly, for an operator; see `Outbox.retry`."""
         found = await self._database.rows(WHOSE, (delivery_id,))
         return bool(found) and bool((await self.one(found[0][0], found[0][1], Retried(id=delivery_id))).changes)
 
     async def pass_time(self) -> bool:
-        """End what is beyond its deadline, and bring up the next of its queue. Returns whether that was not yet all.
+        """End deliveries that are past their deadline, and make the next of their queue due. Returns whether there is more to do.
 
-        One that blocks its queue is ended only when its block is over: its request may still arrive.
+        A delivery that blocks its queue is ended only when its block is over, because its request may still arrive.
         """
         now = self._clock.micros()
         waiting = await self._database.rows(OVER_LINES, (now, now, AT_ONCE))
@@ -407,5 +414,5 @@ def _looked(rows: Sequence[Any]) -> tuple[Queue, dict[int, tuple[bytes, bytes | 
 
 @lru_cache(maxsize=64)
 def _whole(needs: tuple[Need, ...]) -> str:
-    """One query for the head of a queue and for these needs."""
+    """One query for the head of a queue and these needs."""
     return " UNION ALL ".join(f"({part})" for part in (HEAD, *(QUERIES[need] for need in needs)))

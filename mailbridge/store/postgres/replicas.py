@@ -24,29 +24,29 @@ from mailbridge.store.sql import Values
 log = logging.getLogger("mailbridge.store")
 
 LEASE = timedelta(seconds=10)
-"""How long a replica counts as alive after a heartbeat; then what it has in flight is another's."""
+"""How long a replica counts as alive after a heartbeat. After that others get what it has in flight."""
 
 BEAT = timedelta(seconds=3)
-"""Between two heartbeats."""
+"""The time between two heartbeats."""
 
 SAFE = LEASE * 2 / 3
-"""How long after its last heartbeat a replica may still begin an attempt: it stops before the others may take it for gone."""
+"""How long after its last heartbeat a replica may still begin an attempt. It stops before others may count it as gone."""
 
 POLL = 5.0
-"""Seconds after which whoever waits looks by himself, should a wake-up be lost; without a listener it is `POLL_ALONE`."""
+"""Seconds after which waiting code looks again by itself, in case a wake-up was lost. Without a listener it is `POLL_ALONE`."""
 
 POLL_ALONE = 0.25
 CHANNEL = "mailbridge"
 AWAITED = "mailbridge_awaited"
-"""Where it is told that somebody has begun to wait for a code."""
+"""The channel that announces that somebody has begun to wait for a code."""
 
 GONE_FOR = "3600000000"
-"""Microseconds for which the row of a replica that is gone is kept, to be shown."""
+"""Microseconds for which the row of a replica that is gone is kept for display."""
 PROBE = "mailbridge_probe"
-"""Where a process tells itself something, to see whether it hears."""
+"""The channel on which a process notifies itself, to check whether notifications arrive."""
 
 PROBE_TAKES = 2.0
-"""Seconds after which a notification that has not arrived never will."""
+"""Seconds after which a notification that has not arrived counts as lost."""
 
 JOIN = "INSERT INTO replica (name, started_at, alive_until, configuration) VALUES (?, now_micros(), now_micros() + ?, ?) RETURNING id"
 STAY = "UPDATE replica SET alive_until = now_micros() + ? WHERE id = ? RETURNING id"
@@ -69,17 +69,18 @@ Connect = Callable[[], Awaitable[Any]]
 
 
 async def server_time(database: PostgresDatabase) -> int:
-    """What the server's clock shows, in microseconds since 1970, at the middle of asking."""
+    """The server's clock, in microseconds since 1970, at the middle of the query."""
     before = since_boot()
     ((shown,),) = await database.rows("SELECT now_micros()")
     return int(shown) + (since_boot() - before) // 2
 
 
 class Replicas:
-    """Implements `mailbridge.store.processes.Processes`: this process among those that have the database. ``grace`` is for how long a doubt about another's attempt blocks its queue.
+    """Implements `mailbridge.store.processes.Processes`: this process among those on the database. ``grace`` is how long an
+    uncertain attempt of another process blocks its queue.
 
-    ``connect`` makes the connection that listens, outside the pool; it holds no transaction and is never shared. Without ``wakes`` the
-    others are not notified of commits, and find them when they look by themselves.
+    ``connect`` makes the connection that listens, outside the pool. That connection holds no transaction and is never shared.
+    Without ``wakes`` the others are not notified of commits; they find them when they look by themselves.
     """
 
     wakes = True
@@ -120,12 +121,12 @@ class Replicas:
 
     @property
     def number(self) -> int:
-        """The number of this process; it is never given to another one."""
+        """The number of this process. No other process ever gets it."""
         return self._queues.owner
 
     @property
     def is_alive(self) -> bool:
-        """Whether nobody can have taken this process for gone: only then an attempt may begin."""
+        """Whether certainly nobody can count this process as gone. Only then may an attempt begin."""
         return time.monotonic() < self._beat_at + SAFE.total_seconds()
 
     @property
@@ -135,14 +136,14 @@ class Replicas:
 
     @property
     def is_listening(self) -> bool:
-        """Whether what others commit is told, and need not be asked for."""
+        """Whether commits of other replicas are announced here, so that polling is not needed."""
         return self._listener is not None and not self._listener.is_closed() and not self._is_deaf
 
     async def join(self) -> None:
-        """Take part: from now on this process has a number. What replicas that are gone had in flight is taken over.
+        """Join the replicas: from now on this process has a number. It takes over what dead replicas had in flight.
 
         Raises:
-            StoreUnavailable: the database is away.
+            StoreUnavailable: the database does not answer.
         """
         self._told_keys = ("", "")
         await self._follow()
@@ -155,12 +156,12 @@ class Replicas:
         await self._queues.take_over(self._grace)
 
     def start(self) -> None:
-        """Keep alive, listen and wake until `leave`."""
+        """Send heartbeats, listen and wake others, until `leave`."""
         self._database.committed = self._is_to_wake.set
         self._tasks = [asyncio.create_task(chore) for chore in (self._live(), self._keep_house(), self._listen(), self._wake())]
 
     async def leave(self) -> None:
-        """Take part no longer. What is still in flight is the others' at once."""
+        """Leave the replicas. What is still in flight goes to the others at once."""
         self._database.committed = lambda: None
         for task in self._tasks:
             task.cancel()
@@ -170,7 +171,7 @@ class Replicas:
             await self._database.transact(lambda transaction: transaction.change(LEAVE, (self.number,)))
 
     async def stop(self) -> None:
-        """End as a process that is killed does: the row stays, and is over when its time is."""
+        """End like a killed process: the row stays until it expires."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -178,7 +179,7 @@ class Replicas:
             self._listener.terminate()
 
     async def _live(self) -> None:
-        """A heartbeat every `BEAT`, however long the one before took, and whatever else this process has to do."""
+        """A heartbeat every `BEAT`, however long the last one took, and whatever else this process has to do."""
         due = time.monotonic() + BEAT.total_seconds()
         while True:
             await asyncio.sleep(due - time.monotonic())
@@ -191,7 +192,7 @@ class Replicas:
                 )
 
     async def _keep_house(self) -> None:
-        """Everything that is done now and then by a process that is alive. It may take long without costing a heartbeat."""
+        """The periodic work of a live process. It may take long without delaying a heartbeat."""
         while True:
             await asyncio.sleep(BEAT.total_seconds())
             try:
@@ -202,13 +203,14 @@ class Replicas:
                 log.warning("store unavailable", extra={"event": log_events.STORE_UNAVAILABLE, "kind": fault.kind})
 
     async def beat(self) -> None:
-        """One heartbeat, and whoever is not alive is taken over from. Raises StoreUnavailable."""
+        """One heartbeat, then the takeover from replicas that are gone. Raises StoreUnavailable."""
         await self._follow_keys()
         await self.stay()
         await self._chores()
 
     async def stay(self) -> None:
-        """One heartbeat alone: one statement, which waits for no other one of this process where that can be. Raises StoreUnavailable."""
+        """One heartbeat alone: one statement, which waits for no other statement of this process if possible. Raises
+        StoreUnavailable."""
         if self._database.refusal:
             raise StoreUnavailable("gone", self._database.refusal)
         began = time.monotonic()
@@ -218,11 +220,11 @@ class Replicas:
             rows = await self._database.transact(lambda transaction: transaction.rows(STAY, values), is_quiet=True)
         if not rows:
             async with self._house:
-                await self.join()  # its row is gone, and with it all that it had
+                await self.join()  # its row is gone, and with it everything that it had
         self._beat_at = began
 
     async def _on_listener(self, query: str, values: Values) -> list[Any] | None:
-        """Ask by the connection that listens, which no mail waits for; None where it is away, or does not answer in time."""
+        """Query by the connection that listens, which no mail waits for. None if it is away, or does not answer in time."""
         async with self._listener_is_free:
             listener = self._listener
             if listener is None or listener.is_closed():
@@ -245,7 +247,7 @@ class Replicas:
         await self._compare()
 
     async def _forget(self, transaction: PostgresTransaction) -> None:
-        """Remove what replicas that are gone have left, once nobody needs it."""
+        """Remove what dead replicas have left, after nobody needs it any more."""
         await transaction.change(FORGET)
         await transaction.change(FORGET_MARKS)
 
@@ -254,7 +256,8 @@ class Replicas:
         self._is_oldest = self.number <= oldest
 
     async def _follow_keys(self) -> None:
-        """Seal with the key that the database has, and tell which keys are there. Without that key nothing is written any more."""
+        """Seal with the key that the database has, and publish which keys are there. If that key is missing here, writing is
+        refused."""
         if self.keys is None:
             return
         meta = dict(await self._database.rows(KEYS, (KEY, ROTATION)))
@@ -294,7 +297,7 @@ class Replicas:
         await self._compare()
 
     async def _compare(self) -> None:
-        """Say it once where another replica has another configuration: one of the two is not what somebody means."""
+        """Warn once if another replica has another configuration, because only one of the two can be intended."""
         differing = {one.name: one.differs for one in await self.alive() if one.differs}
         if differing and differing != self.differing:
             log.warning(
@@ -307,7 +310,7 @@ class Replicas:
     # -- waking ---------------------------------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
-        """Ring the bells for what others have committed. A connection that is lost is made anew; meanwhile it is polled."""
+        """Ring the bells for commits of other processes. A lost connection is made again; meanwhile the database is polled."""
         while True:
             if self._listener is None or self._listener.is_closed():
                 await self._hear()
@@ -336,13 +339,13 @@ class Replicas:
             self._is_cut_off = True
 
     def _heard_itself(self, _connection: object, _process: int, _channel: str, payload: str) -> None:
-        """However late it comes: then notifications do arrive."""
+        """Notifications do arrive, however late this one is."""
         if payload == str(self.number):
             self._is_heard.set()
             self._is_deaf = False
 
     async def _probe(self) -> None:
-        """Whether notifications arrive here: one is sent by another connection. A pooler in transaction mode loses them."""
+        """Check whether notifications arrive here: another connection sends one. A pooler in transaction mode loses them."""
         self._is_heard.clear()
         await self._database.transact(lambda transaction: transaction.change(f"NOTIFY {PROBE}, '{self.number}'"), is_quiet=True)
         was_deaf = self._is_deaf
@@ -362,7 +365,7 @@ class Replicas:
 
     def _heard(self, _connection: object, process: int, _channel: str, _payload: str) -> None:
         if self._listener is not None and process != self._listener.get_server_pid():
-            self._others = max(self._others, 1)  # whoever has written this is there, and waits for an answer perhaps
+            self._others = max(self._others, 1)  # the process that wrote this is alive, and may wait for an answer
         self._database.bells.ring()
 
     async def _deafen(self) -> None:
@@ -371,7 +374,7 @@ class Replicas:
                 await self._listener.close(timeout=1)
 
     async def _wake(self) -> None:
-        """One notification for all that was committed meanwhile, and only where another replica listens."""
+        """Send one notification for all commits since the last one, and only if another replica exists."""
         while True:
             await self._is_to_wake.wait()
             self._is_to_wake.clear()
@@ -379,7 +382,8 @@ class Replicas:
                 await self._notify()
 
     async def _notify(self) -> None:
-        """On the connection that listens, by which a process knows its own notifications. One that fails is made up for by polls."""
+        """Notify on the connection that listens, so that a process recognises its own notifications. If one fails, polling
+        makes up for it."""
         async with self._listener_is_free:
             listener = self._listener
             if listener is not None:

@@ -1,4 +1,4 @@
-"""Retention: what is over its time is erased. One replica at a time does it, under an advisory lock of the transaction."""
+"""Retention: erases what is past its time. One replica at a time does it, under an advisory lock of the transaction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from mailbridge.store.postgres.database import PostgresTransaction
 from mailbridge.store.retaining import AHEAD, ERASED_AT_ONCE, PURGED_AT_ONCE, identifiers_of, kept_for
 
 SWEEP = 0x6D61696C01
-"""The advisory lock of whoever sweeps (MIGRATE is another one)."""
+"""The advisory lock for a sweep (MIGRATE is another one)."""
 
 ERASE_CODES = (
     "UPDATE delivery SET content = NULL WHERE id IN (SELECT id FROM delivery WHERE content IS NOT NULL AND final_at IS NOT NULL"
@@ -53,18 +53,19 @@ class Retention:
         self._journal = kept_for(settings.journal)
 
     async def may_sweep(self, transaction: PostgresTransaction) -> bool:
-        """Whether no other replica does it just now; from here on to the end of the transaction nobody else may."""
+        """Whether no other replica sweeps now. Until the end of the transaction no other one may."""
         ((is_mine,),) = await transaction.rows("SELECT pg_try_advisory_xact_lock(?)", (SWEEP,))
         return bool(is_mine)
 
     async def erase(self, transaction: PostgresTransaction, now: int) -> bool:
-        """Empty the codes, subjects and mails that are over their time, up to ERASED_AT_ONCE of each. Returns whether there may be more."""
+        """Empty the codes, subjects and mails that are past their time, up to ERASED_AT_ONCE of each. Returns whether there
+        may be more."""
         before = ((ERASE_CODES, self._code), (ERASE_PRIVATE, self._code), (ERASE_RAW, self._mail))
         counts = [await transaction.change(statement, (now - kept, ERASED_AT_ONCE)) for statement, kept in before]
         return max(counts) >= ERASED_AT_ONCE
 
     async def purge(self, transaction: PostgresTransaction, now: int) -> bool:
-        """Forget the oldest rows beyond the journal's time. Returns whether there was as much as one sweep takes."""
+        """Remove the oldest rows that are older than the journal's time. Returns whether the sweep reached its limit."""
         before = now - self._journal
         for statement in PURGE_READERS:
             await transaction.change(statement, (before,))

@@ -1,4 +1,4 @@
-"""A PostgreSQL that was put back to an earlier state, by pg_restore or to a point in time, made fit to be gone on with."""
+"""Makes a PostgreSQL database usable again after it was restored to an earlier state, by pg_restore or to a point in time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COUNTERS = (
 
 
 async def gone_back(settings: StoreSettings, *, key_path: Path) -> int:
-    """End what is live in it, and go on behind every number that can have been given. Returns how many codes waited.
+    """End what is live in it, and continue after every number that can have been assigned. Returns how many codes waited.
 
     Raises:
         StoreInUse: a daemon has it.

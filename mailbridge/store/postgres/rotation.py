@@ -1,8 +1,9 @@
-"""Another key for a shared database while its replicas run: what is new is sealed with it at once, what is there is sealed anew behind.
+"""Rotates the key of a shared database while its replicas run: new values use it at once, and existing values are sealed again
+later.
 
-The steps: the new key lies beside the old one on every machine; one transaction makes it the database's; every replica goes over to it;
-every value is sealed anew, each by itself, where it has not changed meanwhile; only then the old key is given up. Whoever is killed in
-between goes on when it is called again.
+The steps: the new key is put next to the old one on every machine; one transaction makes it the database's key; every replica
+switches to it; every value is sealed again, each by itself, unless it has changed meanwhile; only then is the old key dropped. A
+rotation that was killed continues when it is called again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ EVERYTHING: tuple[Sealed, ...] = (*SEALED, ("oauth_token", "sealed", "account", 
 
 AT_ONCE = 50
 PATIENCE = 15.0
-"""Seconds that replicas have to see a key that was laid beside theirs, and to go over to it: some heartbeats."""
+"""Seconds that replicas have to see a new key next to theirs, and to switch to it: some heartbeats."""
 
 LOOK_EVERY = 0.5
 ALIVE = "SELECT name, opens, seals FROM replica WHERE alive_until > now_micros() ORDER BY id"
@@ -38,13 +39,13 @@ Step = Callable[[str], None]
 
 
 def rotate_shared(settings: StoreSettings, *, key_path: Path, step: Step = lambda _: None, patience: float = PATIENCE) -> int:
-    """Give the database another key. Returns how many values were sealed anew.
+    """Give the database another key. Returns how many values were sealed again.
 
-    ``step`` is told what has just been done, where an interruption would matter.
+    ``step`` is called with what was just done, at the points where an interruption would matter.
 
     Raises:
-        StoreInUse: a replica has not got the new key yet, or has not gone over to it; nothing is lost: run the command again.
-        StoreError: what else stands in the way.
+        StoreInUse: a replica does not have the new key yet, or has not switched to it; nothing is lost: run the command again.
+        StoreError: anything else that prevents it.
     """
     try:
         return asyncio.run(_rotated(settings, key_path, step, patience))
@@ -87,7 +88,7 @@ async def _meta(connection: Any) -> dict[str, str]:
 
 
 async def _begun(connection: Any, meta: dict[str, str], key_path: Path, step: Step, patience: float) -> dict[str, str]:
-    """Make a new key, see that every replica has it, and make it the database's."""
+    """Make a new key, wait until every replica has it, and make it the database's key."""
     draft = draft_of(key_path)
     fresh = Cipher(read_key(draft, is_made=True))
     old = Cipher(read_key(key_path, is_made=False))
@@ -117,7 +118,7 @@ async def _begun(connection: Any, meta: dict[str, str], key_path: Path, step: St
 
 
 async def _agreed(connection: Any, is_so: Callable[[str, str], bool], what: str, patience: float) -> None:
-    """Wait until it is so at every replica that is alive. Raises StoreInUse naming those where it is not."""
+    """Wait until the condition holds at every live replica. Raises StoreInUse naming those where it does not."""
     until = time.monotonic() + patience
     while True:
         rows = await connection.fetch(ALIVE)
@@ -130,7 +131,8 @@ async def _agreed(connection: Any, is_so: Callable[[str, str], bool], what: str,
 
 
 async def _resealed(connection: Any, one: Sealed, cipher: Cipher, step: Step) -> int:
-    """Seal a column's values anew that are sealed with the old key; how many those were. A value that opens with neither is left."""
+    """Seal the values of a column again that are sealed with the old key. Returns their number. A value that opens with
+    neither key stays."""
     table, column, key, bound_to = one
     page = f"SELECT {key}, uid, {column} FROM {table} WHERE {column} IS NOT NULL AND {{}} ORDER BY {key} LIMIT {AT_ONCE}"  # noqa: S608
     write = f"UPDATE {table} SET {column} = $1 WHERE {key} = $2 AND {column} = $3"  # noqa: S608

@@ -1,4 +1,4 @@
-"""The parts of the store on PostgreSQL put together, and what concerns several of them: a mail comes in, and time passes."""
+"""Assembles the parts of the store on PostgreSQL, and does what concerns several of them: a mail arrives, and time passes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from mailbridge.store.sql.vault import SqlVault
 
 SWEEP_EVERY = timedelta(seconds=30)
 FORGOTTEN_AFTER = timedelta(hours=1)
-"""For how long an account that nobody watches is remembered: its place in the mailbox is kept apart from that."""
+"""How long an account that nobody watches is remembered. Its place in the mailbox is stored separately."""
 
 PUT = (
     "WITH new AS (INSERT INTO mail (uid, fingerprint, received_at, ingress, verdict, rule, size, sender, is_held, facts, private, link,"  # noqa: S608
@@ -53,17 +53,17 @@ PUT = (
     " known AS (INSERT INTO proven (line, domain, last_at) SELECT line, ?::text, ?::bigint FROM new, unnest(?::text[]) AS line"
     f" ON CONFLICT (line, domain) DO UPDATE SET last_at = excluded.last_at WHERE proven.last_at < excluded.last_at - {REMEMBERED})"
 )
-"""The mail, its identifiers, its line and what it proves, in one round trip; nothing where it is a duplicate."""
+"""Inserts the mail, its identifiers, its journal line and what it proves, in one round trip. Inserts nothing for a duplicate."""
 
 ALONE = f"{PUT} SELECT new.id FROM new"  # noqa: S608
 AND_LOOK = f"{PUT}, looked AS ({{}}) SELECT new.id, NULL::bigint, looked.* FROM new LEFT JOIN looked ON true"  # noqa: S608
-"""And with it what the queue of its first delivery holds."""
+"""The same, and reads what the queue of its first delivery contains."""
 
 AND_FIRST = (
     f"{PUT}, looked AS ({{}}), added AS ({INSERT_FIRST}) SELECT new.id, added.id, looked.* FROM new LEFT JOIN looked ON true"  # noqa: S608
     " LEFT JOIN added ON true"
 )
-"""And the delivery too, where its queue is empty."""
+"""The same, and inserts the delivery if its queue is empty."""
 
 
 class PostgresStore:
@@ -116,12 +116,12 @@ class PostgresStore:
 
     @property
     def may_attempt(self) -> bool:
-        """See `Store.may_attempt`. Without a heartbeat the others take this process for gone, and what it claimed for theirs."""
+        """See `Store.may_attempt`. Without a heartbeat the others believe that this process is gone, and take over its claims."""
         return self.replicas is not None and self.replicas.is_alive
 
     @property
     def is_first(self) -> bool:
-        """See `Store.is_first`. It is the oldest replica that is alive."""
+        """See `Store.is_first`. It is the oldest live replica."""
         return self.replicas is not None and self.replicas.is_first
 
     @property
@@ -171,8 +171,8 @@ class PostgresStore:
         return Receipt(mail_id=number, claims=claims, superseded=superseded, is_pushed=is_pushed, held=held)
 
     async def _put_copy(self, transaction: PostgresTransaction, arrival: Arrival, fingerprint: bytes, now: int) -> Receipt:
-        """The same mail again: what is left of it to deliver is what the first copy was not known well enough for. It lives from when the
-        first came."""
+        """Store a second copy of the same mail. It delivers only what the first copy could not, because less was known of its
+        sender. The codes live from the receipt of the first copy."""
         query = "SELECT id, received_at FROM mail WHERE fingerprint = ?"
         ((number, first_at),) = await transaction.rows(query, (fingerprint,))
         await tell(transaction, now, "duplicate", number)
@@ -189,14 +189,15 @@ class PostgresStore:
         )
 
     async def _keep_facts(self, transaction: PostgresTransaction, arrival: Arrival, number: int, held: tuple[str, ...]) -> None:
-        """The facts of a mail as they are known now; ``held``: why something of it is, since a known sender's code lives."""
+        """Write the facts of a mail as they are known now. ``held`` are the reasons why parts are held while a known sender's
+        code is live."""
         told = tuple(f"{arrival.stranger}: {why}" for why in dict.fromkeys(held))
         facts = facts_of(replace(arrival, held=(*arrival.held, *told)))
         is_held = int(bool(arrival.held or held))
         await transaction.change("UPDATE mail SET facts = ?, is_held = ? WHERE id = ?", (facts, is_held, number))
 
     def _first(self, arrival: Arrival, received: int, now: int) -> Delivery | None:
-        """What becomes of the first delivery if its queue is empty; None where that is not plain."""
+        """The first delivery if its queue is empty; None if that is not a plain case."""
         if not arrival.drafts:
             return None
         arrived = Arrived(draft=arrival.drafts[0], received_at=from_micros(received), rule=arrival.extraction.rule)
@@ -211,7 +212,8 @@ class PostgresStore:
         received: int,
         now: int,
     ) -> tuple[tuple[Claim, ...], int, tuple[str, ...]]:
-        """The deliveries of a mail: ``rows`` are what `_insert` gave, with ``first`` written where its queue was empty."""
+        """Write the deliveries of a mail. ``rows`` are the result of `_insert`, which has written ``first`` if its queue was
+        empty."""
         number, rule, drafts = rows[0][0], arrival.extraction.rule, arrival.drafts
         if first is None or rows[0][1] is None:
             seen = [row[2:] for row in rows if row[2] is not None] if drafts else None
@@ -229,10 +231,10 @@ class PostgresStore:
         now: int,
         first: Delivery | None,
     ) -> list[Any]:
-        """The row of a mail and its line in the journal; ``octets`` are fingerprint, facts, private part and link.
+        """Insert the row of a mail and its line in the journal. ``octets`` are fingerprint, facts, private part and link.
 
-        Returns rows that begin with its number and that of its first delivery, if that was written with it, and go on with what the
-        queue of that holds; none where it is a duplicate.
+        Returns rows that begin with the mail's number and the number of its first delivery, if that was written too. The rest of
+        each row is what that delivery's queue contains. Empty for a duplicate.
         """
         fingerprint, facts, private, link = octets
         uid, seal = new_uid(), self._cipher.seal
@@ -266,13 +268,13 @@ class PostgresStore:
         return await transaction.rows(AND_FIRST.format(query), (*values, *more, *self._queues.values_of(first)))
 
     async def _keep_action(self, transaction: PostgresTransaction, arrival: Arrival, *, is_pushed: bool) -> None:
-        """Remember what is to be done in its mailbox with a mail that is pushed."""
+        """Remember the action in the mailbox for a mail that is pushed."""
         cursor = arrival.envelope.cursor
         if cursor is not None and arrival.envelope.has_action and is_pushed:
             await keep_pending_action(transaction, cursor)
 
     async def forget(self, identifier: str) -> Forgotten:
-        """See `Store.forget`. Old octets stay in the files of the server until it vacuums, and in its log until that is recycled."""
+        """See `Store.forget`. Old octets stay in the server's files until it vacuums, and in its log until that is recycled."""
         return await self.database.write(lambda transaction: forget(transaction, self._cipher, identifier, self._clock.micros()))
 
     async def confirmed(self, mail_id: int) -> None:
@@ -296,7 +298,7 @@ class PostgresStore:
         return await self.database.finish(self._sweep)
 
     async def _sweep(self) -> datetime | None:
-        """Queues are ended by whoever comes; all else by one replica at a time, the others come again later."""
+        """Every replica ends overdue deliveries of queues. Only one at a time does the rest; the others try again later."""
         is_more = await self._queues.pass_time()
 
         async def work(transaction: PostgresTransaction) -> tuple[bool, datetime | None]:

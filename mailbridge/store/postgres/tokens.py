@@ -1,6 +1,6 @@
-"""Refresh tokens of mailboxes in PostgreSQL, for threads and commands: each call has a connection of its own, and there are few.
+"""Refresh tokens of mailboxes in PostgreSQL, for threads and commands. Each call has its own connection, and calls are rare.
 
-They are sealed with the key of the database, so that a login on one machine serves the replicas of all.
+They are sealed with the key of the database, so that a login on one machine serves all replicas.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ WRITE = (
 
 
 def oauth_place(uid: bytes | None, account: object) -> str:
-    """What a permission is bound to: its row, and the account that it is of."""
+    """What a permission is bound to: its row, and its account."""
     return f"{place('oauth', uid, account)} {account}"
 
 
 class PostgresTokens:
-    """Secrets by the account that they are of. Every method blocks, and raises StoreUnavailable where the server does not answer."""
+    """Secrets by their account. Every method blocks, and raises StoreUnavailable if the server does not answer."""
 
     def __init__(self, settings: StoreSettings, key_path: Path) -> None:
         self._settings = settings
         self._key_path = key_path
 
     def accounts(self) -> list[str]:
-        """Those of which something is kept, in the order of the alphabet."""
+        """The accounts with a stored secret, in alphabetical order."""
         return [account for (account,) in self._asked('SELECT account FROM oauth_token ORDER BY account COLLATE "C"')]
 
     def read(self, account: str) -> bytes | None:
-        """What is kept for an account; None: nothing.
+        """The stored secret of an account; None if there is none.
 
         Raises:
             StoreError: it does not open with the key.
@@ -59,16 +59,16 @@ class PostgresTokens:
         return found
 
     def write(self, account: str, token: bytes) -> None:
-        """Keep it; committed on return."""
+        """Store the secret; committed on return."""
         uid = new_uid()
         self._asked(WRITE, account, uid, self._cipher().seal(token, oauth_place(uid, account)))
 
     def forget(self, account: str) -> None:
-        """Erase what is kept for an account."""
+        """Erase the stored secret of an account."""
         self._asked("DELETE FROM oauth_token WHERE account = $1", account)
 
     def stamp(self, account: str) -> int:
-        """Changes with every `write`; 0 where nothing is kept."""
+        """A number that changes with every `write`; 0 if nothing is stored."""
         rows = self._asked("SELECT stamp FROM oauth_token WHERE account = $1", account)
         return int(rows[0][0]) if rows else 0
 

@@ -1,7 +1,7 @@
-"""Parts of a store whose SQL is the same in every database: written once, over a transaction that the database gives.
+"""Parts of a store whose SQL is the same in every database. They are written once, over a transaction that the database provides.
 
-A work is a coroutine function of one transaction. PostgreSQL suspends it at every statement; SQLite runs it through in its writer's
-thread and never suspends it. So a work awaits its transaction and nothing else. A value stands in SQL as ``?``.
+A work is a coroutine function of one transaction. PostgreSQL suspends it at every statement. SQLite runs it in its writer's
+thread without suspending it. So a work may await only its transaction. ``?`` stands for a value in SQL.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ Values = Sequence[Any]
 
 
 class Transaction(Protocol):
-    """One transaction under way: all of it is written, or nothing."""
+    """One running transaction: all of it is written, or nothing."""
 
     async def rows(self, query: str, values: Values = ()) -> list[Any]:
         """The rows of a query, or of a change with RETURNING."""
         ...
 
     async def change(self, statement: str, values: Values = ()) -> int:
-        """Change something; how many rows were changed."""
+        """Run one change. Returns how many rows were changed."""
         ...
 
     async def change_many(self, statement: str, rows: Iterable[Values]) -> None:
-        """The same statement for each of these values."""
+        """Run the same statement with each of these values."""
         ...
 
     async def hold(self, line: str) -> None:
-        """Until the end of the transaction nobody else changes what is kept of an identifier, given folded."""
+        """Until the end of the transaction nobody else can change what is stored of an identifier (folded)."""
         ...
 
     def erases(self) -> None:
-        """No copy of what this transaction takes away is to stay, as far as the database can see to that."""
+        """Note that no copy of what this transaction removes may stay, as far as the database can control that."""
         ...
 
 
@@ -42,10 +42,10 @@ Work = Callable[[Transaction], Awaitable[T]]
 
 
 class Database(Protocol):
-    """Runs transactions. Both raise StoreUnavailable and nothing else; of a fault nothing was written."""
+    """Runs transactions. Both methods raise only StoreUnavailable. After an error nothing was written."""
 
     async def write(self, work: Work[T]) -> T:
-        """What a work returns, once it is on disk. A caller that is cancelled meanwhile does not undo it."""
+        """Run a work, and return its result after it is on disk. Cancelling the caller does not undo it."""
         ...
 
     async def rows(self, query: str, values: Values = ()) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The answers of changing requests, sealed under the key of the database."""
+"""The answers to changing requests, sealed with the key of the database."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ class SqlAnswers:
 
 
 async def purge(transaction: Transaction, now: int) -> None:
-    """Forget what is kept for too long."""
+    """Remove answers that are too old."""
     await transaction.change(PURGE, (now - KEPT_MICROS,))

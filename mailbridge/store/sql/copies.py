@@ -1,8 +1,8 @@
-"""A copy of a mail that is there already, which knows more of its sender than the first one did.
+"""A copy of a stored mail of whose sender more is known than of the first copy's.
 
-The same mail may come by two doors: by one that proves nothing, and by one that proves its author. Whichever is the first, it is one mail.
-What a stranger's copy did not get, the proven one gets: it is delivered where the first was held or given up, and where the first is
-at the target, or may be on its way there, it stays the one delivery, as the known sender's that it is.
+The same mail may arrive twice: once without a proof, and once with a proof of its author. Whichever comes first, it is one mail.
+The proven copy gets what the stranger's copy did not. If the first copy was held or given up, the mail is delivered now. If the
+first copy is at the target, or may be on its way there, it stays the only delivery, and now counts as the known sender's.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from mailbridge.store.sql import Transaction
 
 OF_MAIL = f"SELECT {DELIVERY} FROM delivery WHERE mail_id = ?"  # noqa: S608
 GONE_OUT = (State.IN_FLIGHT, State.DELIVERED, State.DEAD)
-"""The states in which the target has got a delivery, may get it, or has refused it: it does not get it again."""
+"""The states in which the target has a delivery, may get it, or has refused it. It does not get it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """``left`` is still to be delivered, since the first copy's was not, for want of proof. ``is_surer``: more is known of the mail now."""
+    """What a copy adds. ``left`` are drafts still to be delivered, because the first copy's were not, for want of proof.
+    ``is_surer``: more is known of the mail now."""
 
     left: tuple[Draft, ...] = ()
     is_surer: bool = False
 
 
 async def compared(transaction: Transaction, mail_id: int, drafts: Iterable[Draft]) -> Copy:
-    """A copy's drafts beside what was made of the first copy. What of that has gone out counts from now on as what the copy proves."""
+    """Compare a copy's drafts with the deliveries of the first copy. Deliveries that have gone out now count with the copy's
+    proof."""
     rows = [read_delivery(row) for row in await transaction.rows(OF_MAIL, (mail_id,))]
     left: list[Draft] = []
     is_surer = False
@@ -54,7 +56,7 @@ def _is_of(row: Delivery, draft: Draft) -> bool:
 
 
 def _is_surer(draft: Draft, first: Draft) -> bool:
-    """Whether a copy is a known sender's where the first was not, or proves a domain where the first proved none."""
+    """Whether the copy is of a known sender and the first was not, or proves a domain and the first proved none."""
     is_known = draft.standing is Standing.KNOWN and first.standing is not Standing.KNOWN
     return is_known or (draft.domain != "" and first.domain == "" and first.standing is not Standing.KNOWN)
 

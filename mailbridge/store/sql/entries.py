@@ -1,4 +1,4 @@
-"""What people add by command or page, its secrets sealed; and tokens by their hash."""
+"""What people add by command or page, with sealed secrets; and tokens by their hash."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class SqlEntries:
 
 
 async def _changed(transaction: Transaction) -> None:
-    """Count it; and no copy of an old secret stays."""
+    """Count the change, and leave no copy of an old secret."""
     await transaction.change(COUNT)
     transaction.erases()
 

@@ -1,4 +1,4 @@
-"""Lines of the journal that no mail has, alarms, and how far listeners have been told."""
+"""Journal lines that belong to no mail, alarms, and how far listeners have been told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailbridge.store.sql.lines import tell
 LISTEN = "INSERT INTO told (name, line) SELECT CAST(? AS text), coalesce(max(id), 0) FROM journal"
 TOLD = "UPDATE told SET line = CASE WHEN line < ? THEN ? ELSE line END WHERE name = ?"
 LISTENERS = "listeners"
-"""What is held while their places change: a name may be too long for the key of an index."""
+"""The name that is held while places of listeners change. A listener's own name may be too long for the key of an index."""
 
 RAISE = "INSERT INTO alarm (name, reason, at) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET reason = excluded.reason"
 

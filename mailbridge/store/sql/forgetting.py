@@ -1,7 +1,7 @@
-"""An identifier is forgotten: everything that names it is erased in one transaction.
+"""Forgets an identifier: everything that names it is erased in one transaction.
 
-Rows of mails and deliveries stay behind empty until retention purges them: a number that is used again would let a late answer of a
-target, or somebody's note, mean another mail.
+Rows of mails and deliveries stay, empty, until retention removes them. If a number were used again, a late answer of a target or
+a person's note would mean another mail.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SAME_READER = (
 
 
 async def forget(transaction: Transaction, cipher: Cipher, identifier: str, now: int) -> Forgotten:
-    """Erase what is kept of an identifier; see `Store.forget`."""
+    """Erase what is stored about an identifier; see `Store.forget`."""
     line = identifier.casefold()
     await transaction.hold(line)
     every = [(number, _facts(octets)) for number, octets in await transaction.rows("SELECT id, facts FROM mail")]
@@ -56,7 +56,7 @@ async def forget(transaction: Transaction, cipher: Cipher, identifier: str, now:
 
 
 async def forget_line(transaction: Transaction, cipher: Cipher, identifier: str, now: int) -> None:
-    """Erase what is kept of an inbox, whose mails all stand under its name: what others have is not looked through for it."""
+    """Erase what is stored about an inbox. All its mails are listed under its name, so the data of others is not searched."""
     line = identifier.casefold()
     await transaction.hold(line)
     query = "SELECT id, facts FROM mail WHERE id IN (SELECT mail_id FROM mail_identifier WHERE line = ?)"
@@ -75,8 +75,8 @@ def _facts(octets: bytes) -> Facts:
 async def _rows(
     transaction: Transaction, line: str, mails: Iterable[tuple[int, Facts]], ended: tuple[int, str]
 ) -> tuple[list[int], int, int]:
-    """Erase the rows of an identifier. ``ended`` is when and why. Returns the mails that were its alone, how many others share, and how
-    many deliveries were its."""
+    """Erase the rows of an identifier. ``ended`` is when and why. Returns the mails that were for it alone, the number of
+    mails that others share, and the number of its deliveries."""
     count = await transaction.change(BLANK_DELIVERIES.format("line = ?"), (*ended, line))
     whole: list[int] = []
     shared = 0
@@ -100,7 +100,7 @@ async def _rows(
 
 
 async def _journal(transaction: Transaction, mails: list[int], now: int) -> int:
-    """The lines of mails are gone, and a newer one says that something was removed, so that the numbers go on."""
+    """Remove the lines of mails. A newer line says that something was removed, so that the numbers go on."""
     await tell(transaction, now, "removed", 0)
     count = 0
     for number in mails:
@@ -109,7 +109,8 @@ async def _journal(transaction: Transaction, mails: list[int], now: int) -> int:
 
 
 async def _named(transaction: Transaction, line: str) -> int:
-    """Lines that no mail has and that are about the identifier. The newest line stays, empty, so that its number is not used again."""
+    """Remove the lines that belong to no mail and name the identifier. The newest line stays, empty, so that its number is not
+    used again."""
     ((newest,),) = await transaction.rows("SELECT max(id) FROM journal")
     count = 0
     for number, identifier in await transaction.rows("SELECT id, identifier FROM journal WHERE identifier != ''"):
@@ -120,7 +121,7 @@ async def _named(transaction: Transaction, line: str) -> int:
 
 
 async def _answers(transaction: Transaction, cipher: Cipher, line: str) -> None:
-    """Stored answers that name it are emptied; that the request was done is still known."""
+    """Empty the stored answers that name it. It is still known that their requests were done."""
     for key, uid, sealed in await transaction.rows("SELECT key, uid, answer FROM answered WHERE answer IS NOT NULL"):
         opened = cipher.open(sealed, place("answered", uid, None))
         if opened is None or names(opened.decode("utf-8", "replace"), line):

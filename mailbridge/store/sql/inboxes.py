@@ -21,7 +21,7 @@ ADD = (
 )
 END_OVER = "DELETE FROM inbox WHERE id IN (SELECT id FROM inbox WHERE expires_at <= ? ORDER BY expires_at LIMIT ?) RETURNING line"
 ENDED_AT_ONCE = 100
-"""Inboxes that one sweep ends: each costs about as much as a mail that is stored."""
+"""Inboxes that one sweep ends. Each costs about as much as storing a mail."""
 
 
 class SqlInboxes:
@@ -76,7 +76,7 @@ class SqlInboxes:
 
 
 async def end_over(transaction: Transaction, cipher: Cipher, now: int) -> tuple[bool, bool]:
-    """End the inboxes whose time is over, up to ENDED_AT_ONCE. Returns whether one was, and whether there may be more."""
+    """End expired inboxes, up to ENDED_AT_ONCE. Returns whether one was ended, and whether there may be more."""
     rows = await transaction.rows(END_OVER, (now, ENDED_AT_ONCE))
     for (line,) in rows:
         await forget_line(transaction, cipher, line, now)
@@ -84,7 +84,7 @@ async def end_over(transaction: Transaction, cipher: Cipher, now: int) -> tuple[
 
 
 async def next_end(transaction: Transaction) -> datetime | None:
-    """When the next inbox is over; None where there is none."""
+    """When the next inbox expires; None if there is none."""
     ((at,),) = await transaction.rows("SELECT min(expires_at) FROM inbox")
     return None if at is None else from_micros(at)
 

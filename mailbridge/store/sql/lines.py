@@ -16,5 +16,5 @@ async def tell(
     detail: str = "",
     identifier: str = "",
 ) -> None:
-    """Write one line of what happened. ``identifier`` is for one that has neither mail nor delivery, which name theirs."""
+    """Write one line of what happened. ``identifier`` is only for a line without mail and delivery; those name their own."""
     await transaction.change(LINE, (at, event, mail_id, delivery_id, detail, identifier))

@@ -1,4 +1,4 @@
-"""How far each mailbox is taken in, and what is still to be done with mails there."""
+"""How far each mailbox has been read, and what is still to be done with mails there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ HOLDS = "SELECT 1 FROM mailbox_lease WHERE account = ? AND epoch = ? AND owner I
 
 
 class SqlMailboxes:
-    """Implements `mailbridge.store.Mailboxes`. A cursor is ``mailbox/uidvalidity/uid``. With a ``lease`` nothing is written after it."""
+    """Implements `mailbridge.store.Mailboxes`. A cursor is ``mailbox/uidvalidity/uid``. With a ``lease`` nothing is written
+    after it has ended."""
 
     def __init__(self, *, database: Database, lease: Lease | None = None) -> None:
         self._database = database
@@ -65,7 +66,8 @@ class SqlMailboxes:
 
 
 async def check_lease(transaction: Transaction, lease: Lease | None) -> None:
-    """Until the end of the transaction nobody takes over what this lease is for. Raises LeaseLost where somebody has done so."""
+    """Make sure that nobody takes over the lease's account until the end of the transaction. Raises LeaseLost if somebody
+    already has."""
     if lease is not None and lease.epoch and not await transaction.rows(HOLDS, (lease.account, lease.epoch)):
         raise LeaseLost(lease.account)
 
@@ -76,7 +78,7 @@ async def keep_cursor(transaction: Transaction, cursor: str) -> None:
 
 
 async def keep_pending_action(transaction: Transaction, cursor: str) -> None:
-    """Remember that something is to be done with a mail there."""
+    """Remember a pending action for a mail there."""
     await transaction.change("INSERT INTO owed (mailbox, validity, uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", _parts(cursor))
 
 

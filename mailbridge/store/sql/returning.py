@@ -1,8 +1,8 @@
-"""A database that is an older copy put back: what has to be true of it before a daemon may go on with it.
+"""Restoring an older copy of a database: what must be true before a daemon may continue with it.
 
-Since the copy was made, its codes may have been pushed, taken or superseded, and numbers that it does not know were given out. So no code
-in it is live any more, listeners are not told again of what lies before, and the journal goes on behind every number that can have
-been given.
+Since the copy was made, its codes may have been pushed, taken or superseded, and numbers that it does not know were assigned. So
+none of its codes is live any more, listeners are not told again of earlier events, and the journal continues after every number
+that can have been assigned.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ END: Final = (
 )
 
 LINES_PER_SECOND = 1_000
-"""More lines of the journal than a second can have had since the copy was made."""
+"""More journal lines in a second than there can have been since the copy was made."""
 
 AT_LEAST = 1_000_000
-"""How far the numbers of the journal jump at the least."""
+"""The smallest jump of the journal's numbers."""
 
 OTHER_NUMBERS = 10_000
-"""How far the numbers of everything else jump that is given out by a counter."""
+"""The jump of all other numbers that a counter assigns."""
 
 
 def gap(newest_at: int, now: int) -> int:
-    """How far the journal's numbers jump; ``newest_at`` is when its last line was written, both in microseconds since 1970."""
+    """The jump of the journal's numbers. ``newest_at`` is when its last line was written. Both times are in microseconds since
+    1970."""
     return max(AT_LEAST, (now - newest_at) // 1_000_000 * LINES_PER_SECOND)
 
 
 def ending(now: int) -> tuple[tuple[str, Values], ...]:
-    """What ends the codes and the sessions of a copy."""
+    """The statements that end the codes and the sessions of a copy."""
     return (
         (END, (now, REASON)),
         ("UPDATE delivery SET deadline = ? WHERE deadline > ? AND content IS NOT NULL", (now, now)),
@@ -48,5 +49,5 @@ def ending(now: int) -> tuple[tuple[str, Values], ...]:
 
 
 def told(line: int) -> tuple[str, Values]:
-    """Listeners go on behind this line of the journal."""
+    """The statement that lets listeners continue after this line of the journal."""
     return "UPDATE told SET line = ?", (line,)

@@ -1,4 +1,4 @@
-"""What is sealed in a database, wherever it is kept: table, column, the row's own name, and what the value is bound to."""
+"""Every sealed column of a database: table, column, the row's own name, and what its values are bound to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions of the page, and login links, in SQLite."""
+"""Sessions of the page, and login links, in SQL."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class SqlSessions:
 
 
 async def purge(transaction: Transaction, now: int) -> None:
-    """Forget the sessions and links that are over."""
+    """Remove sessions and links that have expired."""
     await transaction.change("DELETE FROM session WHERE expires_at <= ?", (now,))
     await transaction.change("DELETE FROM invitation WHERE expires_at <= ?", (now,))
 

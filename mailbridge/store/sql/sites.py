@@ -1,4 +1,4 @@
-"""The sites of identifiers and the domains that have proven themselves, in two small tables."""
+"""The sites of identifiers and the domains that were proven for them, in two small tables."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from mailbridge.store.sites import Domains
 from mailbridge.store.sql import Database, Transaction
 
 MOST = 10_000
-"""Proven domains that are remembered; beyond it the one that was not seen for longest is forgotten. Anybody can add to them."""
+"""The largest number of proven domains that are remembered. Beyond it the one not seen for longest is removed. Anybody can add
+some."""
 
 REMEMBERED = 3_600_000_000
-"""Microseconds in which a domain that comes again is not written again."""
+"""Microseconds within which a domain that is seen again is not written again."""
 
 LEARN = "INSERT INTO site (line, domain, learned_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 KEEP_PROVEN = (
@@ -53,14 +54,14 @@ class SqlSites:
 
 
 async def keep_proven(transaction: Transaction, arrival: Arrival, now: int) -> None:
-    """Remember, with a mail, that its domain has proven itself for each identifier that something of it is for."""
+    """Remember, with a mail, that its domain was proven for each identifier that the mail has something for."""
     lines = sorted({one.identifier.casefold() for one in arrival.drafts}) if arrival.domain else []
     if lines:
         await transaction.change_many(KEEP_PROVEN, [(line, arrival.domain, now, REMEMBERED) for line in lines])
 
 
 async def forget_proven(transaction: Transaction) -> None:
-    """Keep what was seen last."""
+    """Remove all but the most recently seen domains."""
     ((count,),) = await transaction.rows("SELECT count(*) FROM proven")
     if count > MOST:
         await transaction.change(FORGET_PROVEN, (count - MOST,))

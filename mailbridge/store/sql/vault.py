@@ -1,4 +1,4 @@
-"""Authenticator secrets under the store's key."""
+"""Authenticator secrets, sealed with the store's key."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SqlVault:
         return await self._database.write(work)
 
     def _totp(self, row: Any) -> StoredTotp | None:
-        """None where it was damaged, or belongs to another row or key."""
+        """An authenticator of a row. None if it was damaged, or belongs to another row or key."""
         name, identifier, sealed, created_at, uid = row
         octets = self._cipher.open(sealed, totp_place(uid, name))
         if octets is None:
@@ -99,29 +99,29 @@ class SqlVault:
 
 
 def totp_place(uid: bytes | None, name: str) -> str:
-    """What an authenticator is bound to: its row, and its name too, by which it is asked for."""
+    """What an authenticator is bound to: its row, and also the name by which it is looked up."""
     return f"totp {name}" if uid is None else f"totp {uid.hex()} {name}"
 
 
 def _encode(authenticator: Authenticator) -> bytes:
-    """As octets, before they are sealed."""
+    """The authenticator as octets, before they are sealed."""
     return msgspec.msgpack.encode(authenticator, enc_hook=_revealed)
 
 
 def _decode(octets: bytes) -> Authenticator:
-    """The other end of `_encode`."""
+    """The reverse of `_encode`."""
     return msgspec.msgpack.decode(octets, type=Authenticator, dec_hook=_secret)
 
 
 def _revealed(value: object) -> str:
-    """The only thing in it that msgspec does not know."""
+    """The text of a Secret, the only type here that msgspec does not know."""
     if not isinstance(value, Secret):
         raise NotImplementedError
     return value.reveal()
 
 
 def _secret(kind: type, value: str) -> Secret:
-    """The other end of `_revealed`."""
+    """The reverse of `_revealed`."""
     if kind is not Secret:
         raise NotImplementedError
     return Secret(value)

@@ -1,7 +1,7 @@
-"""The store on embedded SQLite: one writer thread, write-ahead log, fsync at every commit, one daemon on one database.
+"""The store on embedded SQLite: one writer thread, write-ahead log, fsync at every commit, one daemon for each database.
 
-apsw is imported here and nowhere else. It brings its own SQLite: 3.51.3 and later are free of the WAL-reset corruption bug that
-the system's library may have.
+Only this package imports apsw. apsw brings its own SQLite: 3.51.3 and later do not have the WAL-reset corruption bug that the
+system's library may have.
 """
 
 from __future__ import annotations

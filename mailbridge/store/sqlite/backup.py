@@ -1,4 +1,4 @@
-"""A copy of the database while a daemon runs on it, and an older copy put back while none does."""
+"""Copies the database while a daemon runs on it, and restores an older copy while none does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mailbridge.store.sqlite.database import MOVING, Database, hint_of, lock, re
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackedUp:
-    """A copy that was made: its octets, and how many mails are in it."""
+    """A copy that was made: its octets, and the number of mails in it."""
 
     path: Path
     size: int
@@ -32,7 +32,8 @@ class BackedUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutBack:
-    """A copy that was put back. ``ended`` are the codes that waited in it; ``tokens`` are valid again, whatever was removed since."""
+    """A copy that was restored. ``ended`` is the number of codes that waited in it. ``tokens`` is the number of tokens that
+    are valid again, even if they were removed since."""
 
     mails: int
     ended: int
@@ -40,10 +41,11 @@ class PutBack:
 
 
 def back_up(settings: StoreSettings, to: Path) -> BackedUp:
-    """Copy the database as it is at one moment into a new file (0600), whole or not at all. Mail is taken meanwhile.
+    """Copy the database as it is at one moment into a new file (0600), completely or not at all. Mail is still accepted
+    meanwhile.
 
     Raises:
-        StoreError: there is such a file already, or it cannot be written.
+        StoreError: the file already exists, or cannot be written.
     """
     require_sound_sqlite()
     path = path_of(settings)
@@ -69,11 +71,12 @@ def back_up(settings: StoreSettings, to: Path) -> BackedUp:
 
 
 def put_back(settings: StoreSettings, copy: Path, *, is_replacing: bool) -> PutBack:
-    """Put a copy in the place of the database, in one step that happens whole or not at all, and end what is live in it.
+    """Replace the database with a copy, completely or not at all, and end what is live in it.
 
     Raises:
         StoreInUse: a daemon has the database.
-        StoreError: the copy is no database of this key, is damaged or of a newer release; or there is a database, and it is not to be
+        StoreError: the copy is not a database of this key, is damaged or of a newer release; or there is a database that may not
+            be
             replaced.
     """
     require_sound_sqlite()
@@ -108,20 +111,21 @@ def put_back(settings: StoreSettings, copy: Path, *, is_replacing: bool) -> PutB
 
 
 def _copy(source: apsw.Connection, to: Path, name: Path) -> None:
-    """All pages, in one step: what is written meanwhile is not in it."""
+    """Copy all pages in one step. Later writes are not in the copy."""
     with _named(name):
         target = apsw.Connection(str(to))
         try:
             with target.backup("main", source, "main") as copying:
                 while not copying.done:
                     copying.step(-1)
-            target.pragma("journal_mode", "delete")  # so that it is one file, whoever opens it
+            target.pragma("journal_mode", "delete")  # so that it is one file for everybody who opens it
         finally:
             target.close(True)
 
 
 def _examined(copy: Path, cipher: Cipher, key_path: Path, *, name: Path | None = None) -> int:
-    """Whether it is a whole database of this key and of no newer release; how many mails it holds. Raises StoreError."""
+    """Check that it is a complete database of this key and of no newer release. Returns the number of its mails. Raises
+    StoreError."""
     shown = name or copy
     with _named(shown):
         connection = apsw.Connection(str(copy), flags=apsw.SQLITE_OPEN_READONLY)
@@ -178,7 +182,7 @@ def _made_fit(draft: Path, mails: int) -> PutBack:
 
 
 def _replace(target: apsw.Connection, draft: Path, path: Path, *, is_replacing: bool) -> None:
-    """One transaction of the database that takes its place: killed in the middle, the old one is there."""
+    """Replace the database in one transaction. If the process is killed in the middle, the old database is still there."""
     is_there = target.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None
     if is_there and not is_replacing:
         raise StoreError(f"{path}: there is a database; keep it with `mailbridge backup`, then put the copy back with --replace")
@@ -194,7 +198,8 @@ def _replace(target: apsw.Connection, draft: Path, path: Path, *, is_replacing: 
 
 @contextlib.contextmanager
 def _draft(draft: Path) -> Iterator[None]:
-    """An empty file (0600) for the length of the block, in which it may be renamed; gone with what lies beside it at the end."""
+    """An empty file (0600) for the length of the block, which may rename it. At the end it is removed, with the files next to
+    it."""
     try:
         draft.unlink(missing_ok=True)
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -216,7 +221,7 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
+    """Write a file, or the names in a folder, to disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The newest live code of an identifier, to whom it was given, and that nobody consumes what another did."""
+"""The newest live code of an identifier, to whom it was given, and the guarantee that no code is consumed twice."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ T = TypeVar("T")
 LIVE = f"SELECT {CODE} FROM delivery WHERE content IS NOT NULL AND kind != 'body' AND deadline > ? AND received_at >= ?"  # noqa: S608
 NEWEST_FIRST = "ORDER BY received_at DESC, id DESC"
 BEST_FIRST = "ORDER BY standing = 2 DESC, iif(is_late, min(written_at, received_at), received_at) DESC, id DESC"
-"""Of one identifier: a known sender's before a stranger's, and of each the newest, by `Delivery.moment`."""
+"""The order for one identifier: a known sender's code before a stranger's, then the newest by `Delivery.moment`."""
 
 Find = Callable[[str, tuple[Any, ...]], Iterator[Any]]
-"""Runs a query: beside the writer, or in a transaction of its own where something is to be noted in the same."""
+"""Runs a query: with a reader, or in a writer's transaction if the same transaction records something."""
 
 
 class SqliteCodes:
-    """Implements `mailbridge.store.reading.Codes`. ``is_moving``: steady time is being put right, and rows are not moved with it yet."""
+    """Implements `mailbridge.store.reading.Codes`. ``is_moving``: steady time is being corrected, but the rows are not
+    corrected yet."""
 
     def __init__(
         self, *, writer: Writer, readers: Readers, cipher: Cipher, clock: SteadyClock, is_moving: Callable[[], bool]
@@ -57,7 +58,7 @@ class SqliteCodes:
         return code
 
     def _first_poll(self, connection: apsw.Connection, poll: Poll, line: str, now: int) -> int:
-        """When this run asked for the first time."""
+        """When this run first asked."""
         row: Any = connection.execute("SELECT first_at FROM run WHERE line = ? AND run = ?", (line, poll.run)).fetchone()
         if row is not None and not poll.is_new:
             first: int = row[0]
@@ -99,7 +100,8 @@ class SqliteCodes:
         return await self._look(work)
 
     async def _look(self, work: Callable[[Find], T]) -> T:
-        """Look beside the writer; behind it, if steady time was put right meanwhile: rows and time would not fit together."""
+        """Read with a reader. If steady time was corrected meanwhile, rows and time do not match, so read again with the
+        writer."""
         base = self._clock.base
         if not self._is_moving():
             found = await self._readers.do(lambda reading: work(reading.rows))
@@ -126,7 +128,7 @@ class SqliteCodes:
         return tuple(given_of(row) for row in rows)
 
     def _as_now(self, wanted: Wanted) -> Wanted:
-        """The same, if its moment was told before steady time was put right."""
+        """The same, with ``since`` corrected if steady time was corrected after it was given."""
         return wanted if wanted.since is None else replace(wanted, since=from_micros(self._clock.as_now(to_micros(wanted.since))))
 
     def _newest(self, find: Find, wanted: Wanted, now: int) -> Code | None:
@@ -140,7 +142,7 @@ class SqliteCodes:
     def _write(
         self, connection: apsw.Connection, identifier: str, way: Way, reader: str, what: str, *, is_consumed: bool
     ) -> None:
-        """Record it, and the first time of a mail in the journal too."""
+        """Record it. The first time for a mail is also written to the journal."""
         now = self._clock.micros()
         row: Any = connection.execute(
             "INSERT INTO given (line, identifier, way, reader, what, first_at, last_at, is_consumed) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"

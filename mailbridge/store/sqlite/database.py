@@ -1,4 +1,4 @@
-"""The database file: locked, opened, checked, and never mistaken for another one that was put in its place."""
+"""The database file: locked, opened, checked, and never confused with another file that was put in its place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mailbridge.store.sqlite import migrations
 
 OLDEST_SQLITE = 3_051_003
 FULL_CHECK = 64 * 1_048_576
-"""Octets up to which the whole database is checked at a start; above it the quick check has to do."""
+"""Octets. A larger database gets only the quick check at a start."""
 
 PRAGMAS = {
     "secure_delete": "on",
@@ -31,19 +31,21 @@ PRAGMAS = {
     "journal_size_limit": 67_108_864,
     "temp_store": "memory",
 }
-"""Set on every connection. FULL: fsync of the log at each commit; without it a 250 would promise what a power cut takes."""
+"""Set on every connection. FULL means an fsync of the log at each commit. Without it a power cut could lose a mail that was
+answered with 250."""
 
 READER_PRAGMAS = {"cache_size": -1024, "temp_store": "memory"}
-"""Set on a connection that only reads: what it has read lies in the cache of the operating system too."""
+"""Set on a connection that only reads. The cache is small because the operating system also caches what was read."""
 
 MOVING = "moving"
-"""The key in ``meta`` under which a move into this database keeps how far it is; no daemon starts while it is there."""
+"""The key in ``meta`` with the progress of a move into this database. No daemon starts while it is there."""
 
 DAMAGED = "the database is damaged; move it away with its -wal and -shm (or restore a backup) and start again"
 
 
 class Database:
-    """One file, from `connect` on always the same one. ``is_read_only``: every write on a connection is a fault."""
+    """One database file; after the first `connect` always the same file. ``is_read_only``: every write on a connection is an
+    error."""
 
     def __init__(self, path: Path, settings: StoreSettings, *, is_read_only: bool = False) -> None:
         self.path = path
@@ -52,7 +54,7 @@ class Database:
         self._identity: tuple[int, int] | None = None
 
     def is_in_place(self) -> bool:
-        """Whether the file that was opened still lies where its name says: what goes into another one would be lost."""
+        """Whether the opened file still has its name. What is written into another file would be lost."""
         try:
             found = self.path.stat()
         except OSError:
@@ -60,11 +62,11 @@ class Database:
         return self._identity in (None, (found.st_dev, found.st_ino))
 
     def connect(self) -> apsw.Connection:
-        """Open it; the first time it may be made.
+        """Open the file. The first call may create it.
 
         Raises:
             apsw.Error, OSError: it cannot be opened now.
-            StoreError: it is another one than before, or its file system allows no write-ahead log.
+            StoreError: it is not the same file as before, or its file system does not support a write-ahead log.
         """
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if self._identity is None else 0)
         if not self.is_in_place():
@@ -92,11 +94,11 @@ class Database:
         return connection
 
     def connect_reader(self) -> apsw.Connection:
-        """Open it for reading alone.
+        """Open the file for reading only.
 
         Raises:
             apsw.Error, OSError: it cannot be opened now.
-            StoreError: it is another one than before.
+            StoreError: it is not the same file as before.
         """
         if not self.is_in_place():
             raise StoreError(f"{self.path}: is not the database that was opened; put that back, or restart mailbridge")
@@ -111,14 +113,15 @@ class Database:
         return connection
 
     def _set_up(self, connection: apsw.Connection) -> None:
-        """Wait for a lock, and plan a query by its words alone: else SQLite may plan it anew for every value, for 20 µs each."""
+        """Let it wait for locks, and plan a query by its text alone. Otherwise SQLite may plan it again for every value, for
+        20 µs each."""
         connection.set_busy_timeout(int(self._settings.busy_timeout.total_seconds() * 1000))
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         if self._is_read_only:
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
     def is_empty(self, connection: apsw.Connection) -> bool:
-        """Whether nothing was ever made in it. Raises StoreError where it holds the tables of something else."""
+        """Whether nothing was ever created in it. Raises StoreError if it has the tables of another program."""
         if connection.pragma("user_version") != 0:
             return False
         if connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None:
@@ -126,11 +129,11 @@ class Database:
         return True
 
     def check(self, connection: apsw.Connection, cipher: Cipher, *, is_visitor: bool, is_moving: bool = False) -> None:
-        """Whole, of our version, and of this key; made if it is empty. ``is_moving``: it is one side of a move, which reads every row
-        of it anyway, and may be half done.
+        """Check that the database is undamaged and has our version and this key; create it if it is empty. ``is_moving``: it is
+        one side of a move, which reads every row anyway, and may be half done.
 
         Raises:
-            StoreError: it is not, with what to do.
+            StoreError: the check failed; the message says what to do.
         """
         version, newest = connection.pragma("user_version"), migrations.newest()
         if version > newest:
@@ -174,11 +177,11 @@ def require_sound_sqlite() -> None:
 
 
 LOCK_PATIENCE = 1.0
-"""Seconds for which the lock is waited for: a command that changes something alone has it for so long."""
+"""Seconds to wait for the lock. A command that changes something without a daemon has it for about so long."""
 
 
 def lock(path: Path) -> int:
-    """Take the lock beside the database. Raises StoreInUse, OSError."""
+    """Take the lock next to the database. Raises StoreInUse, OSError."""
     taken = os.open(_lock_of(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     until = time.monotonic() + LOCK_PATIENCE
     while True:
@@ -196,7 +199,8 @@ def lock(path: Path) -> int:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a daemon has the database, or a command that changes something alone. Raises OSError where that cannot be seen."""
+    """Whether a daemon has the database, or a command that changes something without one. Raises OSError if that cannot be
+    checked."""
     try:
         taken = os.open(_lock_of(path), os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -215,15 +219,15 @@ def _lock_of(path: Path) -> Path:
 
 
 def unlock(taken: int | None) -> None:
-    """Give the lock back, if it was taken."""
+    """Release the lock, if it was taken."""
     if taken is not None:
         os.close(taken)
 
 
 @contextlib.contextmanager
 def locked_to_open(path: Path, *, is_visitor: bool = False) -> Iterator[int | None]:
-    """The lock, in a folder that is made, for opening a database within: it is kept where that works, and given back where it does not.
-    A visitor has none.
+    """Create the folder and hold the lock while the caller opens the database. The lock is kept if the block succeeds, and
+    released if it fails. A visitor has no lock.
 
     Raises:
         StoreInUse: another process has it.
@@ -247,7 +251,7 @@ def locked_to_open(path: Path, *, is_visitor: bool = False) -> Iterator[int | No
 
 
 def hint_of(fault: apsw.Error) -> str:
-    """What stands in the way of opening a database, and what to do."""
+    """What prevents the database from being opened, and what to do."""
     if isinstance(fault, apsw.NotADBError):
         return "not a database; move it away (or restore a backup) and start again"
     if isinstance(fault, apsw.CorruptError):
@@ -264,7 +268,7 @@ def hint_of(fault: apsw.Error) -> str:
 
 
 def read_anchor(connection: apsw.Connection) -> Anchor | None:
-    """What ties steady time to a boot, as an earlier run kept it."""
+    """The anchor of an earlier run, which ties steady time to a boot. None if there is none."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'anchor'").fetchone()
     if row is None:
         return None
@@ -273,5 +277,5 @@ def read_anchor(connection: apsw.Connection) -> Anchor | None:
 
 
 def keep_anchor(connection: apsw.Connection, anchor: Anchor) -> None:
-    """Keep it for the next run."""
+    """Store the anchor for the next run."""
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('anchor', ?)", (f"{anchor.boot}:{anchor.offset}",))

@@ -1,6 +1,6 @@
-"""Filters as conditions of SQL, so that each is a walk along an index, newest first; and pages of what is found.
+"""Filters as SQL conditions that make each query a walk along an index, newest first; and pages of the results.
 
-Numbers and receipts grow together, all but for mails that come in late: a bound in time is first a bound of numbers.
+Numbers and times of receipt grow together, except for mails that come in late. So a limit in time is first a limit of numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 OLDEST_MAIL = "(SELECT min(+id) FROM mail WHERE received_at >= ?)"
 NEWEST_MAIL = "(SELECT max(+id) FROM mail WHERE received_at < ?)"
-"""The plus keeps SQLite from walking through the numbers for the first that fits: it is the receipts that have an index."""
+"""The plus keeps SQLite from walking through the numbers to find the first match: only the times of receipt have an index."""
 
 OLDEST_DELIVERY = f"(SELECT min(+id) FROM delivery WHERE mail_id >= {OLDEST_MAIL})"  # noqa: S608
 NEWEST_DELIVERY = f"(SELECT max(+id) FROM delivery WHERE mail_id <= {NEWEST_MAIL})"  # noqa: S608
@@ -27,7 +27,7 @@ OF_DOMAIN = "substr(sender, instr(sender, '@') + 1) = ?"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What follows FROM, WHERE and ORDER BY, and the values for the question marks."""
+    """The text after FROM, WHERE and ORDER BY, and the values for the question marks."""
 
     source: str
     where: str
@@ -43,20 +43,20 @@ class _Conditions:
         self._values: list[Any] = []
 
     def add(self, text: str, *values: Any) -> None:
-        """One more that must hold; ``{}`` is the row's number."""
+        """Add one more condition; ``{}`` is the row's number."""
         self._texts.append(text.format(self._number))
         self._values += values
 
     def chosen(self) -> Chosen:
-        """All of them."""
+        """All conditions together."""
         where = " AND ".join(self._texts or ["1"])
         return Chosen(source=self._source, where=where, order=f"{self._number} DESC", values=tuple(self._values))
 
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What of a filter so many rows have that a walk through all, newest first, finds a page of them sooner than an index would, whose order
-    is another: ``identifier`` of deliveries, ``sender`` of mails."""
+    """Which parts of a filter match very many rows: ``identifier`` of deliveries, ``sender`` of mails. For these a walk
+    through all rows, newest first, fills a page faster than an index with another order."""
 
     identifier: bool = False
     sender: bool = False
@@ -64,11 +64,11 @@ class Common:
 
 RARE = Common()
 MANY = 2_000
-"""Rows from which something is common. So many numbers are looked up in an index in a millisecond."""
+"""From this number of rows on, a value is common. So many numbers are looked up in an index in a millisecond."""
 
 
 def common(reading: Reading, wanted: Filter) -> Common:
-    """How common what is wanted is, as a look into the indexes says that ends after `MANY`."""
+    """Which of the wanted values are common. The look into each index ends after `MANY` rows."""
 
     def are_many(table: str, condition: str, values: tuple[Any, ...]) -> bool:
         query = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {condition} LIMIT {MANY})"  # noqa: S608
@@ -81,9 +81,9 @@ def common(reading: Reading, wanted: Filter) -> Common:
 
 
 def mails(wanted: Filter, *, before: int | None, how: Common = RARE) -> Chosen:
-    """Of the table ``mail``."""
+    """Conditions on the table ``mail``."""
     if wanted.identifier:
-        # Only so the order of the index is the order of the answer.
+        # Only this way the order of the index is the order of the result.
         source = "mail_identifier CROSS JOIN mail ON mail.id = mail_identifier.mail_id"
         conditions = _Conditions(source=source, number="mail_identifier.mail_id")
         conditions.add("mail_identifier.line = ?", wanted.identifier.casefold())
@@ -95,7 +95,7 @@ def mails(wanted: Filter, *, before: int | None, how: Common = RARE) -> Chosen:
         of_sender, values = _sender(wanted.sender)
         if not how.sender:
             conditions.add(f"{{}} IN (SELECT id FROM mail WHERE {of_sender})", *values)  # noqa: S608
-        else:  # of one address the index has the order of the numbers, of a domain not: the plus keeps SQLite from sorting
+        else:  # for one address the index has the order of the numbers, for a domain not: the plus keeps SQLite from sorting
             conditions.add(of_sender if len(values) > 1 else f"+{of_sender}", *values)
     if wanted.is_held is not None:
         conditions.add("is_held = 1" if wanted.is_held else "is_held = 0")
@@ -105,7 +105,7 @@ def mails(wanted: Filter, *, before: int | None, how: Common = RARE) -> Chosen:
     if wanted.until is not None:
         until = to_micros(wanted.until)
         conditions.add(f"{{}} <= {NEWEST_MAIL} AND mail.received_at < ?", until, until)
-    if State.DELIVERED in wanted.states:  # most are, so the newest page is full after a few looks
+    if State.DELIVERED in wanted.states:  # most are, so the newest page is full after a few rows
         conditions.add(f"EXISTS (SELECT 1 FROM delivery WHERE mail_id = mail.id AND {_any_state(wanted.states)})")  # noqa: S608
     elif wanted.states:
         conditions.add(f"{{}} IN ({_rare(wanted.states, 'mail_id')})")
@@ -113,7 +113,7 @@ def mails(wanted: Filter, *, before: int | None, how: Common = RARE) -> Chosen:
 
 
 def deliveries(wanted: Filter, *, mail_id: int | None, before: int | None, how: Common = RARE) -> Chosen:
-    """Of the table ``delivery``."""
+    """Conditions on the table ``delivery``."""
     conditions = _Conditions(source="delivery", number="id")
     if mail_id is not None:
         conditions.add("mail_id = ?", mail_id)
@@ -145,12 +145,13 @@ def deliveries(wanted: Filter, *, mail_id: int | None, before: int | None, how: 
 
 
 def _any_state(states: tuple[State, ...]) -> str:
-    """Any of these. States are words of ours, and written out: only so SQLite knows which index holds them."""
+    """A condition for any of these states. States are our own words and are written out, because only then does SQLite know
+    which index to use."""
     return f"state IN ({', '.join(repr(str(state)) for state in states)})"
 
 
 def _rare(states: tuple[State, ...], column: str) -> str:
-    """A column of the deliveries in these states, each by the index of its own."""
+    """A column of the deliveries in these states, each state by its own index."""
     return " UNION ALL ".join(f"SELECT {column} FROM delivery WHERE state = '{state}'" for state in states)  # noqa: S608
 
 
@@ -162,7 +163,7 @@ def _sender(sender: str) -> tuple[str, tuple[str, ...]]:
 
 
 def page(rows: Iterator[Any], read: Callable[[Any], T], *, limit: int) -> Page[T]:
-    """A page of rows that begin with their number, of which one more than ``limit`` were asked for."""
+    """A page of rows that begin with their number. The query must have asked for one row more than ``limit``."""
     found: list[T] = []
     last = 0
     for row in rows:

@@ -1,4 +1,4 @@
-"""The journal as it grows, with the identifiers that each line is about: what a reader may follow who sees only some of them."""
+"""The journal as it grows, with the identifiers that each line is about, for readers who may see only some of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HAPPENED = (
     " held.id = mail.id), mail.rule, delivery.received_at FROM journal LEFT JOIN mail ON event = 'stored' AND mail.id = journal.mail_id"
     " LEFT JOIN delivery ON event = 'delivered' AND delivery.id = journal.delivery_id WHERE journal.id > ? ORDER BY journal.id LIMIT ?"
 )
-"""Whether a mail is held is looked up in its index: in the row it stands behind the octets of the mail."""
+"""Whether a mail is held is looked up in its index. In the row it is stored after the octets of the mail."""
 
 AT = "SELECT id, at FROM journal WHERE id >= ? ORDER BY id LIMIT 1"
 
@@ -65,7 +65,7 @@ class SqliteJournal:
 
 
 def _line_before(reading: Reading, at: int) -> int:
-    """Found by halving: ids grow with the time, and an index of times would cost every mail."""
+    """A binary search: ids grow with time, and an index on times would cost something for every mail."""
     low, high = 0, int(next(iter(reading.rows("SELECT max(id) FROM journal", ())))[0] or 0) + 1
     while high - low > 1:
         middle = (low + high) // 2

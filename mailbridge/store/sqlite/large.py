@@ -1,4 +1,4 @@
-"""The octets of large mails: sealed and written in pieces, so that one of 25 MB is in memory once and not four times."""
+"""The octets of large mails are sealed and written in pieces, so that a mail of 25 MB is in memory once and not four times."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import apsw
 from mailbridge.store.cipher import Cipher, place, sealed_length
 
 LARGE = 1 << 20
-"""Octets of a mail from which it is written in pieces."""
+"""Octets. A mail of this size or more is written in pieces."""
 
 
 def write_large(connection: apsw.Connection, cipher: Cipher, mail_id: int, uid: bytes, content: bytes) -> None:
-    """Keep the octets of a mail whose row is there, with an empty ``raw``. Raises apsw.Error."""
+    """Store the octets of a mail whose row exists, with an empty ``raw``. Raises apsw.Error."""
     room = apsw.zeroblob(sealed_length(content))
     connection.execute("INSERT INTO large VALUES (?, ?, ?)", (mail_id, uid, room))
     with connection.blob_open("main", "large", "octets", mail_id, True) as octets:
@@ -22,5 +22,5 @@ def write_large(connection: apsw.Connection, cipher: Cipher, mail_id: int, uid: 
 
 
 def large_octets(rows: list[Any], cipher: Cipher) -> bytes | None:
-    """The octets of a row of ``uid, octets``; None where there is none, or it does not open."""
+    """The octets from a row of ``uid, octets``. None if there is no row, or it does not open."""
     return cipher.open(rows[0][1], place("raw", rows[0][0], None)) if rows else None

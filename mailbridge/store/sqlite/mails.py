@@ -1,4 +1,4 @@
-"""Mails as they are listed, searched and shown, read beside the writer."""
+"""Mails in lists, searched and shown, read by readers."""
 
 from __future__ import annotations
 

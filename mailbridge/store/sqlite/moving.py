@@ -1,7 +1,7 @@
 """SQLite as one side of a move (`mailbridge.store.moving`).
 
-What differs from the other databases is made alike when it is read: a large mail lies in a table of its own, and what release 0.1.0 has
-sealed is bound to the number of its row, which only this database keeps.
+Differences from other databases are removed on reading: a large mail is in a table of its own, and values that release 0.1.0 has
+sealed are bound to the number of their row, which only this database keeps.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from mailbridge.store.sqlite.rotation import finish as finish_rotation
 from mailbridge.store.sqlite.turning import meta_of
 
 OWN = frozenset({"meta", "large", "sqlite_sequence"})
-"""Tables that are not moved as they are: what of them is moved goes its own way."""
+"""Tables that are not moved as they are. What must be moved from them is moved in another way."""
 
 CACHE = -65_536
-"""KiB of pages in memory, for the indexes that are filled in no order."""
+"""KiB of pages in memory, for the indexes that are filled in random order."""
 
 LOG_PAGES = 10_000
-"""Pages of the write-ahead log from which it is copied back."""
+"""Pages of the write-ahead log. From this size on it is copied back."""
 
 
 class SqliteSide:
@@ -62,7 +62,7 @@ class SqliteSide:
         unlock(self._taken)
 
     async def identity(self) -> str:
-        """See `Side.identity`. What was sealed when the database was made is no other database's."""
+        """See `Side.identity`. It uses a value that was sealed when the database was made, which no other database has."""
         with self._faults():
             row: Any = self._connection.execute("SELECT value FROM meta WHERE key = 'seal'").fetchone()
         return hashlib.sha256(row[0]).hexdigest()
@@ -103,21 +103,22 @@ class SqliteSide:
             yield Batch(rows, last)
 
     def _alike(self, table: Table) -> Callable[[Row], Row]:
-        """What makes a row of this table one that every database can keep."""
+        """A function that turns a row of this table into one that every database can store."""
         if table.name == "mail":
             number, raw = table.place("id"), table.place("raw")
             return lambda row: self._with_uid(table, tuple(map(storable, self._with_octets(row, number, raw))))
         return lambda row: self._with_uid(table, tuple(map(storable, row)))
 
     def _with_octets(self, row: Row, number: int, raw: int) -> Row:
-        """A mail with its octets, where they lie in a table of their own."""
+        """A mail with its octets, if they are in a table of their own."""
         if row[raw] != b"":
             return row
         found: Any = self._connection.execute("SELECT octets FROM large WHERE mail_id = ?", (row[number],)).fetchone()
         return row if found is None else (*row[:raw], found[0], *row[raw + 1 :])
 
     def _with_uid(self, table: Table, row: Row) -> Row:
-        """What release 0.1.0 has sealed is sealed anew, bound to a uid that follows from its key. What does not open stays as it is."""
+        """Seal the values of release 0.1.0 again, bound to a uid that follows from the row's key. A value that does not open
+        stays as it is."""
         if "uid" not in table.columns or row[table.place("uid")] is not None:
             return row
         values = list(row)
@@ -132,7 +133,7 @@ class SqliteSide:
         return tuple(values)
 
     async def counters(self) -> dict[str, int]:
-        """See `Side.counters`. A table without a counter gives its highest number and one."""
+        """See `Side.counters`. A table without a counter gives its highest number plus one."""
         with self._faults():
             rows: list[Any] = self._connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
             kept: dict[str, int] = dict(rows)
@@ -169,7 +170,7 @@ class SqliteSide:
         self._copy_back()
 
     def _insert(self, table: Table, rows: list[Row]) -> None:
-        """Add rows as they are. The trigger that refuses a delivery which begins at its end stands aside for that."""
+        """Add rows as they are. Meanwhile the trigger is disabled that refuses a new delivery in a final state."""
         if table.name == "mail":
             rows = [self._without_octets(table, row) for row in rows]
         trigger = _triggers(self._connection, table.name, "BEFORE INSERT")
@@ -181,7 +182,7 @@ class SqliteSide:
             self._connection.execute(text)
 
     def _without_octets(self, table: Table, row: Row) -> Row:
-        """The row of a large mail, after its octets were put where they belong."""
+        """The row of a large mail, after its octets were stored in their own table."""
         raw = table.place("raw")
         if row[raw] is None or len(row[raw]) <= sealed_length(b"") + LARGE:
             return row
@@ -211,7 +212,7 @@ class SqliteSide:
         return apsw.SQLITE_OK
 
     def _copy_back(self) -> None:
-        """Keep the log short: nothing does that by itself here."""
+        """Keep the log short. Nothing else does that here."""
         if self._log_pages >= LOG_PAGES:
             self._log_pages = 0
             with self._faults():
@@ -226,7 +227,7 @@ class SqliteSide:
 
 
 def open_side(settings: StoreSettings, *, is_target: bool) -> SqliteSide:
-    """Take the database for a move; brought up to date as a start does, and made where a target is not there.
+    """Open the database for a move. It is brought up to date as at a start, and created if the target does not exist.
 
     Raises:
         StoreInUse: a daemon has it.
@@ -270,7 +271,7 @@ def _triggers(connection: apsw.Connection, table: str, when: str) -> list[tuple[
 
 
 def _counted(connection: apsw.Connection) -> set[str]:
-    """The tables that remember the last number that they gave."""
+    """The tables that remember the last number that they assigned."""
     query = "SELECT name FROM sqlite_schema WHERE type = 'table' AND instr(sql, 'AUTOINCREMENT') > 0"
     rows: list[Any] = connection.execute(query).fetchall()
     return {name for (name,) in rows}

@@ -1,4 +1,4 @@
-"""Opening the database: locked, checked, made or recovered, and its clock resumed."""
+"""Opens the database: locks it, checks it, creates or recovers it, and resumes its clock."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ from mailbridge.store.sqlite.turning import Turning
 from mailbridge.store.sqlite.writer import Writer
 
 READERS = 2
-"""Threads that read beside the writer."""
+"""Threads that read in parallel to the writer."""
 
 
 def is_in_use(settings: StoreSettings) -> bool:
-    """Whether a daemon has the database of these settings, running or still starting. Raises OSError where that cannot be seen."""
+    """Whether a daemon has the database of these settings, running or still starting. Raises OSError if that cannot be
+    checked."""
     return is_locked(path_of(settings))
 
 
@@ -81,7 +82,7 @@ def _open(
         raise
     writer = Writer(database.connect, is_in_place=database.is_in_place)
     if not is_visitor:
-        writer.truncate()  # the log of a process that was killed may still hold what that one had erased
+        writer.truncate()  # the log of a killed process may still contain what that process had erased
     writer.start(connection)
     readers = Readers(database.connect_reader, count=1 if is_visitor else READERS, idle=writer.idle, keeper=keeper)
     store = SqliteStore(

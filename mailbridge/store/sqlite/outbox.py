@@ -1,4 +1,4 @@
-"""The outbox in the writer's transactions: claims out, endings in, and deliveries as they are listed."""
+"""The outbox in the writer's transactions: claims, results of attempts, and deliveries in lists."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SELECT 'in_flight', count(*) FROM delivery WHERE state = 'in_flight' UNION ALL
 SELECT 'expired', count(*) FROM delivery WHERE state = 'expired' UNION ALL
 SELECT 'dead', count(*) FROM delivery WHERE state = 'dead'
 """
-"""Written so that each part is counted in an index that holds nothing else."""
+"""Written so that each part is counted in an index that contains nothing else."""
 
 
 class SqliteOutbox:
@@ -62,7 +62,7 @@ class SqliteOutbox:
         await self._writer.do(lambda connection: self.give_back(connection, claims))
 
     def give_back(self, connection: apsw.Connection, claims: Sequence[Claim]) -> None:
-        """Release claims in a transaction of the writer's."""
+        """Release claims in a transaction of the writer."""
         for claim in claims:
             self._happened(connection, claim, Released(id=claim.delivery.id, fencing_token=claim.fencing_token))
 

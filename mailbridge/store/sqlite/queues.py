@@ -1,4 +1,4 @@
-"""The queues of the outbox in the writer's transactions: what of one is shown to `core.queue`, and what that decides, written.
+"""The queues of the outbox in the writer's transactions: reads what `core.queue` needs of a queue, and writes what it decides.
 
 Nothing is decided here (see `mailbridge.store.queueing`).
 """
@@ -91,8 +91,8 @@ class Queues:
     def add(
         self, connection: apsw.Connection, mail_id: int, drafts: Sequence[Draft], received: int, now: int, rule: str | None
     ) -> tuple[tuple[Claim, ...], int, tuple[str, ...]]:
-        """Add a mail's deliveries. Returns those that may go at once, claimed, how many older ones they superseded, and of each that is
-        held, why."""
+        """Add a mail's deliveries. Returns the claims of those that may be attempted at once, how many older deliveries they
+        superseded, and the reason for each delivery that is held."""
         claims: list[Claim] = []
         held: list[str] = []
         superseded = 0
@@ -115,7 +115,8 @@ class Queues:
         *,
         mail_id: int = 0,
     ) -> Written:
-        """Decide on one queue, write that, and go on while there is more of it. ``mail_id``: whose delivery arrives."""
+        """Decide on one queue, write the decision, and repeat while there is more. ``mail_id``: the mail of the arriving
+        delivery."""
         changes: list[Change] = []
         at, held = from_micros(now), ""
         while True:
@@ -144,7 +145,7 @@ class Queues:
         rows = {one.id: one for one in found[:WINDOW]}
         for need, values in needed(target, line, occurrence, at):
             if cut_after is None and need in AMONG_UNFINISHED:
-                continue  # the head is all of the queue, and has them
+                continue  # the head is the whole queue, so it has them
             rows |= {one.id: one for one in map(read_delivery, connection.execute(QUERIES[need], values))}
         return Queue(rows=tuple(rows[number] for number in sorted(rows)), cut_after=cut_after)
 
@@ -214,7 +215,7 @@ class Queues:
         return number
 
     def _claim(self, connection: apsw.Connection, row: Delivery, added: int, mail_id: int) -> Claim | None:
-        """The claim of a row; None where its code cannot be read."""
+        """The claim of a row. None if its code cannot be read."""
         if row.id == NEW:
             delivery: Delivery | None = replace(row, id=added, mail_id=mail_id)
         else:
@@ -232,7 +233,7 @@ class Queues:
     # -- over all queues ----------------------------------------------------------------------------------------------
 
     def claim(self, connection: apsw.Connection, limit: int, now: int, busy: Sequence[str] = ()) -> Due:
-        """Take what is due of every target that is not ``busy``."""
+        """Claim what is due of every target that is not ``busy``."""
         claims: list[Claim] = []
         next_at: int | None = None
         for target in _waiting_targets(connection):
@@ -251,22 +252,22 @@ class Queues:
         return Due(claims=tuple(claims), next_at=None if next_at is None else from_micros(next_at))
 
     def recover(self, connection: apsw.Connection, now: int, grace: timedelta) -> None:
-        """What a process that died left in the middle is in doubt, and blocks its queue for the grace."""
+        """Mark what a dead process left in flight as uncertain, which blocks its queue for the grace period."""
         rows: list[Any] = connection.execute("SELECT target, line FROM delivery WHERE state = 'in_flight'").fetchall()
         for target, line in rows:
             self.happened(connection, target, line, Lost(grace=grace), now)
 
     def retry(self, connection: apsw.Connection, delivery_id: int, now: int) -> bool:
-        """An operator's second chance for a delivery that ended badly; see `Outbox.retry`."""
+        """Retry a delivery that ended badly, for an operator; see `Outbox.retry`."""
         row: Any = connection.execute(
             "SELECT target, line FROM delivery WHERE id = ? AND content IS NOT NULL", (delivery_id,)
         ).fetchone()
         return row is not None and bool(self.happened(connection, row[0], row[1], Retried(id=delivery_id), now).changes)
 
     def pass_time(self, connection: apsw.Connection, now: int) -> bool:
-        """End what is beyond its deadline, and bring up the next of its queue. Returns whether that was not yet all.
+        """End deliveries that are past their deadline, and make the next of their queue due. Returns whether there is more to do.
 
-        One that blocks its queue is ended only when its block is over: its request may still arrive.
+        A delivery that blocks its queue is ended only when its block is over, because its request may still arrive.
         """
         waiting: list[Any] = connection.execute(OVER_LINES, (now, now, AT_ONCE)).fetchall()
         lost: list[Any] = connection.execute(LOST_LINES, (now - span(LEASE),)).fetchall()
@@ -281,7 +282,7 @@ class Queues:
 
 
 def _waiting_targets(connection: apsw.Connection) -> list[str]:
-    """The targets for which something has a due time: one step into the index for each of them."""
+    """The targets that have a delivery with a due time. One step into the index for each target."""
     found: list[str] = []
     while True:
         row: Any = connection.execute(NEXT_TARGET, (found[-1] if found else "",)).fetchone()

@@ -1,8 +1,9 @@
-"""Reads beside the writer: a few threads with a read-only connection each, so that no list makes a mail wait.
+"""Reads in parallel to the writer: a few threads with a read-only connection each, so that no list delays a mail.
 
-A read sees everything that was committed before it was asked for. Python runs one thread at a time, and changes threads by itself
-only after 5 ms. So a read gives way: after every few rows it sleeps for a moment, and while the writer has work it waits for that.
-Of several reads one is at work at a time, turn about: a short list is not kept by a long search, and mail waits for one of them only.
+A read sees everything that was committed before it was requested. Python runs one thread at a time, and switches threads by
+itself only after 5 ms. So a read gives way: after every few rows it sleeps for a moment, and while the writer has work it waits
+for the writer. Of several reads only one works at a time, in turns. So a long search does not delay a short list, and mail waits
+for only one read.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from mailbridge.store.sqlite.writer import unavailable
 T = TypeVar("T")
 
 ROWS = 4
-"""Rows that are read in one go: about 0.1 ms, for which a mail may have to wait."""
+"""Rows that are read without a break: about 0.1 ms, for which a mail may have to wait."""
 
 PAUSE = 20e-6
-"""Seconds for which a read sleeps after them, so that whoever waits is sure to have its turn."""
+"""Seconds that a read sleeps after them, so that a waiting thread certainly gets its turn."""
 
 LONGEST_PAUSE = 0.01
-"""Seconds that it waits for the writer at the most, so that a list comes to its end under any load."""
+"""The longest wait for the writer, in seconds, so that a list ends under any load."""
 
 
 class Reading:
-    """One read under way: a consistent view of the database, from its first row on."""
+    """One running read: a consistent view of the database, from its first row on."""
 
     def __init__(self, connection: apsw.Connection, give_way: Callable[[], None]) -> None:
         self._connection = connection
@@ -48,7 +49,7 @@ class Reading:
                 self._give_way()
 
     def row(self, query: str, values: Sequence[Any] = ()) -> Any:
-        """The first row of a query; None where there is none."""
+        """The first row of a query; None if there is none."""
         return next(iter(self.rows(query, values)), None)
 
 
@@ -64,11 +65,11 @@ class _Job:
 
 
 class Readers:
-    """Runs reads in a few threads, which begin with the first read. ``connect`` opens a connection that can only read.
+    """Runs reads in a few threads, which start with the first read. ``connect`` opens a connection that can only read.
 
-    ``idle`` is set while the writer has nothing to do. ``keeper`` is a connection that has read and does nothing more: while there is
-    one, SQLite does not recover the log when the writer opens the database anew. It would find there what was written and never
-    brought to the disk, and what was told to be lost would be there after all.
+    ``idle`` is set while the writer has nothing to do. ``keeper`` is a connection that has read once and then does nothing. While
+    it exists, SQLite does not recover the log when the writer opens the database again. A recovery would find writes that never
+    reached the disk, so a mail that was reported as lost would be there after all.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Readers:
         self._is_closed = False
 
     async def do(self, work: Callable[[Reading], T]) -> T:
-        """What a read finds. It is made in one transaction.
+        """The result of a read, which runs in one transaction.
 
         Raises:
             StoreUnavailable: nothing can be read now.
@@ -107,7 +108,7 @@ class Readers:
         return await self.do(lambda reading: list(reading.rows(query, values)))
 
     async def close(self) -> None:
-        """Finish what is asked for, and close the connections."""
+        """Finish the requested reads, and close the connections."""
         self._is_closed = True
         for _ in self._threads:
             self._queue.put(None)
@@ -145,7 +146,7 @@ class Readers:
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
-        """One more read is at work, or waits for its turn, for the length of the block."""
+        """Count one more read that is working or waits for its turn, for the length of the block."""
         with self._counting:
             self._at_work += 1
         try:
@@ -160,7 +161,7 @@ class Readers:
         time.sleep(PAUSE)
         if self._at_work > 1:
             self._turn.release()
-            time.sleep(PAUSE)  # a lock goes to whoever asks first: without it, to this thread again
+            time.sleep(PAUSE)  # a lock goes to the first who asks: without the sleep this thread would get it again
             self._turn.acquire()
 
 

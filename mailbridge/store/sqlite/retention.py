@@ -1,4 +1,4 @@
-"""Retention: what is over its time is erased, for good and in time, at a cost that depends on what is erased alone."""
+"""Retention: erases what is past its time, permanently and on time. The cost depends only on what is erased."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailbridge.config.settings import RetentionSettings
 from mailbridge.store.retaining import AHEAD, ERASED_AT_ONCE, LONGEST, PURGED_AT_ONCE, identifiers_of, kept_for
 
 REALIGN = timedelta(seconds=1)
-"""How far the wall clock may be off before steady time is put back on it, once nothing waits to be pushed."""
+"""How far the wall clock may differ before steady time is set to it, while nothing waits to be pushed."""
 
 NOTHING = (-LONGEST, -LONGEST)
 ERASE_CODES = """
@@ -49,7 +49,7 @@ MOVE_DELIVERIES = f"""
 UPDATE delivery SET received_at = received_at + ?, deadline = deadline + ?, final_at = final_at + ? WHERE {READABLE}
 """  # noqa: S608
 RECENT = 900_000_000
-"""Microseconds for which a mail without a code that can be read may still become one: a person releases it, or its copy comes."""
+"""Microseconds for which a mail without a readable code may still get one: a person releases it, or its copy arrives."""
 
 DAY = 86_400_000_000
 """Microseconds after which a run is not expected to poll again."""
@@ -66,11 +66,11 @@ PURGE_READERS = (
     "DELETE FROM run WHERE first_at < ?",
     "DELETE FROM token WHERE expires_at < ?",
 )
-"""Who was given what, when runs first asked, tokens that are over: few rows, each."""
+"""Who was given what, when runs first asked, and expired tokens: few rows each."""
 
 
 class Retention:
-    """Works inside the writer's transaction. It remembers up to which receive time nothing is left to erase in a mail."""
+    """Works inside the writer's transaction. It remembers up to which time of receipt nothing is left to erase in mails."""
 
     def __init__(self, settings: RetentionSettings) -> None:
         self._code = kept_for(settings.code)
@@ -79,9 +79,9 @@ class Retention:
         self._erased = self._erasing = NOTHING
 
     def erase(self, connection: apsw.Connection, now: int) -> tuple[bool, bool]:
-        """Empty the codes, subjects and mails that are over their time, up to ERASED_AT_ONCE of each.
+        """Empty the codes, subjects and mails that are past their time, up to ERASED_AT_ONCE of each.
 
-        Returns whether anything was erased, which the disk still has to forget, and whether there may be more.
+        Returns whether anything was erased, which must still be removed from the disk, and whether there may be more.
         """
         code_before, mail_before = now - self._code, now - self._mail
         connection.execute(ERASE_CODES, (code_before, ERASED_AT_ONCE))
@@ -93,19 +93,21 @@ class Retention:
         return most > 0, most >= ERASED_AT_ONCE
 
     def _erase_mails(self, connection: apsw.Connection, find: str, erase: str, after: int, before: int) -> tuple[int, int]:
-        """Erase a part of mails, oldest first; returns of how many, and before which receive time none has it any more."""
+        """Erase a part of mails, oldest first. Returns how many, and before which time of receipt no mail has that part any
+        more."""
         found: list[Any] = connection.execute(find, (after, before, ERASED_AT_ONCE)).fetchall()
         connection.executemany(erase, [(number,) for number, _ in found])
         return len(found), found[-1][1] if len(found) == ERASED_AT_ONCE else before
 
     def keep(self) -> None:
-        """The transaction of the last `erase` is on disk: what it looked at need not be looked at again."""
+        """Note that the transaction of the last `erase` is on disk. What it looked at need not be looked at again."""
         self._erased = self._erasing
 
     def purge(self, connection: apsw.Connection, now: int) -> bool:
-        """Forget the oldest rows beyond the journal's time, the newest of each table excepted, which keeps their numbers.
+        """Remove the oldest rows that are older than the journal's time, except the newest row of each table, which preserves the
+        numbering.
 
-        Returns whether there was as much as one sweep takes.
+        Returns whether the sweep reached its limit.
         """
         before = now - self._journal
         is_more = False
@@ -122,10 +124,11 @@ class Retention:
         return is_more
 
     def put_right(self, connection: apsw.Connection, clock: SteadyClock) -> None:
-        """Put steady time back on the wall. To be called while nothing waits to be pushed.
+        """Set steady time to the wall clock. Call it only while nothing waits to be pushed.
 
-        The times of what may still be read go with it: codes, their mails, the first polls of runs, inboxes. So each lives as long as
-        before, and a run still gets no code that is older than it wants. Rows that lie in the future then are not kept for too long.
+        The times of what may still be read move with it: codes, their mails, the first polls of runs, inboxes. So each lives as
+        long as before, and a run still gets no code that is older than it wants. Rows that would then lie in the future are not
+        kept for too long.
         """
         at = clock.micros()
         by = clock.realign()
@@ -136,7 +139,7 @@ class Retention:
         self.clamp(connection, clock.micros())
 
     def clamp(self, connection: apsw.Connection, now: int) -> None:
-        """After a clock that was ahead was set right: no row lies in the future, where it would be kept for too long."""
+        """Correct the rows after a clock that was ahead was set right. A row in the future would be kept for too long."""
         self._erased = self._erasing = NOTHING
         connection.execute("UPDATE mail SET received_at = ? WHERE received_at > ?", (now, now))
         connection.execute(

@@ -1,8 +1,9 @@
-"""Another key for the whole database: every sealed value anew in one transaction, and two files that can never disagree for long.
+"""Rotates the key of the whole database: every value is sealed again in one transaction, and the two key files never disagree for
+long.
 
-The order is what makes it safe: the new key is on disk beside the old one before the transaction; the transaction also writes which
-key it was made with; only then the new key takes the old one's name. Whoever opens the database first looks for a rotation that was
-interrupted, and finishes or forgets it.
+The order makes it safe: before the transaction the new key is on disk next to the old one; the transaction also writes which key
+it was made with; only then does the new key get the old one's name. Whoever opens the database first looks for an interrupted
+rotation, and finishes or discards it.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ Step = Callable[[str], None]
 
 PATIENCE = 600.0
 LOOK_EVERY = 0.2
-"""Seconds that a running daemon has for it, and between two looks at how far it is."""
+"""Seconds: how long a running daemon may take (PATIENCE), and the time between two looks at its progress."""
 
 
 def rotate(settings: StoreSettings, *, path: Path, key_path: Path, step: Step = lambda _: None) -> int:
-    """Give the database at ``path`` a new key. Returns how many values were sealed anew.
+    """Give the database at ``path`` a new key. Returns how many values were sealed again.
 
-    ``step`` is told what has just been done, where an interruption would matter.
+    ``step`` is called with what was just done, at the points where an interruption would matter.
 
     Raises:
         StoreInUse: a daemon runs on it.
@@ -85,10 +86,10 @@ def _rotated(connection: apsw.Connection, old: Cipher, key_path: Path, step: Ste
 
 
 def rotate_running(settings: StoreSettings, *, path: Path, key_path: Path, patience: float = PATIENCE) -> None:
-    """Lay another key beside the present one, and wait until the daemon that runs has gone over to it.
+    """Put another key next to the present one, and wait until the running daemon has switched to it.
 
     Raises:
-        StoreError: it does not begin, or goes on for longer than this waits.
+        StoreError: the daemon does not begin, or takes longer than ``patience``, in seconds.
     """
     follower = follower_of(key_path)
     try:
@@ -113,13 +114,13 @@ def rotate_running(settings: StoreSettings, *, path: Path, key_path: Path, patie
 
 
 def cipher_at_start(connection: apsw.Connection, key_path: Path) -> Cipher:
-    """The cipher of a database that is there, in the middle of a rotation too. Raises StoreError."""
+    """The cipher of an existing database, also in the middle of a rotation. Raises StoreError."""
     found = cipher_of(key_path, follower_of(key_path), meta_of(connection, "seal"))
     return found or Cipher(read_key(key_path, is_made=False))
 
 
 def finish(connection: apsw.Connection, key_path: Path) -> None:
-    """End a rotation that was interrupted, if there is one: with the new key where the database has it, else with the old one.
+    """End an interrupted rotation, if there is one: with the new key if the database has it, else with the old one.
 
     Raises:
         OSError: the key file cannot be replaced.

@@ -1,4 +1,4 @@
-"""SQLite under the parts that are written once for every database (`mailbridge.store.sql`)."""
+"""SQLite for the parts that are written once for every database (`mailbridge.store.sql`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class SqliteTransaction:
-    """Implements `mailbridge.store.sql.Transaction` in the writer's thread; nothing of it ever suspends."""
+    """Implements `mailbridge.store.sql.Transaction` in the writer's thread. It never suspends."""
 
     def __init__(self, connection: apsw.Connection, writer: Writer) -> None:
         self._connection = connection
@@ -36,10 +36,10 @@ class SqliteTransaction:
         self._connection.executemany(statement, [tuple(values) for values in rows])
 
     async def hold(self, line: str) -> None:
-        """See `Transaction.hold`. There is one writer."""
+        """See `Transaction.hold`. There is only one writer."""
 
     def erases(self) -> None:
-        """See `Transaction.erases`. The log is cut as soon as this is committed."""
+        """See `Transaction.erases`. The log is truncated as soon as this is committed."""
         self._writer.truncate()
         self.has_erased = True
 
@@ -60,7 +60,7 @@ class SqliteDatabase:
 
         result, has_erased = await self._writer.do(run)
         if has_erased:
-            await self._writer.do(lambda _: None)  # the log is cut behind a transaction, before the next one
+            await self._writer.do(lambda _: None)  # the log is truncated after a transaction, before the next one
         return result
 
     async def rows(self, query: str, values: Values = ()) -> list[Any]:
@@ -69,7 +69,7 @@ class SqliteDatabase:
 
 
 def through(work: Awaitable[T]) -> T:
-    """Run a work to its end in this thread. Raises RuntimeError where it waits for anything but its transaction."""
+    """Run a work to its end in this thread. Raises RuntimeError if it waits for anything but its transaction."""
     coroutine = cast("Coroutine[Any, Any, T]", work)
     try:
         coroutine.send(None)

@@ -1,4 +1,4 @@
-"""The parts of the store on SQLite put together, and what concerns several of them: a mail comes in, and time passes."""
+"""Assembles the parts of the store on SQLite, and does what concerns several of them: a mail arrives, and time passes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ SWEEP_EVERY = timedelta(seconds=30)
 PROBE = "INSERT OR REPLACE INTO meta VALUES ('probe', ?)"
 
 SHORT, FEW = 65_536, 4
-"""Octets of a mail and deliveries of it up to which it is written in the loop: that takes less than a millisecond."""
+"""The largest size in octets and number of deliveries of a mail that is written in the event loop. That takes less than a
+millisecond."""
 
 
 class SqliteStore:
@@ -187,8 +188,8 @@ class SqliteStore:
     def _put_copy(
         self, connection: apsw.Connection, arrival: Arrival, facts: bytes, number: int, first_at: int, now: int
     ) -> Receipt:
-        """The same mail again: what is left of it to deliver is what the first copy was not known well enough for. It lives from when the
-        first came."""
+        """Store a second copy of the same mail. It delivers only what the first copy could not, because less was known of its
+        sender. The codes live from the receipt of the first copy."""
         journal(connection, now, "duplicate", number)
         copy = through(compared(self._shared(connection), number, arrival.drafts))
         claims, superseded, held = self._queues.add(connection, number, copy.left, first_at, now, arrival.extraction.rule)
@@ -204,17 +205,17 @@ class SqliteStore:
         )
 
     def _held_facts(self, arrival: Arrival, held: tuple[str, ...]) -> bytes:
-        """The facts of a mail of which something is held since a known sender's code lives."""
+        """The facts of a mail of which a part is held while a known sender's code is live."""
         told = tuple(f"{arrival.stranger}: {why}" for why in dict.fromkeys(held))
         return facts_of(replace(arrival, held=(*arrival.held, *told)))
 
     def _keep_action(self, connection: apsw.Connection, envelope: Envelope, *, is_pushed: bool) -> None:
-        """Remember what is to be done in its mailbox with a mail that is pushed."""
+        """Remember the action in the mailbox for a mail that is pushed."""
         if envelope.cursor is not None and envelope.has_action and is_pushed:
             through(keep_pending_action(self._shared(connection), envelope.cursor))
 
     def _shared(self, connection: apsw.Connection) -> SqliteTransaction:
-        """The writer's transaction for what is written once for every database."""
+        """The writer's transaction, for the parts that are written once for every database."""
         return SqliteTransaction(connection, self.writer)
 
     async def forget(self, identifier: str) -> Forgotten:

@@ -1,7 +1,9 @@
-"""Another key while the daemon runs: the key that follows lies beside the present one as ``KEY.next``, and the sweep does the rest.
+"""Rotates the key while the daemon runs: the next key is put next to the present one as ``KEY.next``, and the sweep does the
+rest.
 
-One transaction makes it the database's key; from then on it is sealed with, and both are opened with. Then some values at a time are sealed
-anew, until none is left under the former key; only then it takes the name of that. Interrupted anywhere, the next start goes on.
+One transaction makes it the database's key. From then on new values are sealed with it, and both keys open. Then a few values at
+a time are sealed again, until none is left under the old key. Only then does it get the old key's name. After an interruption the
+next start continues.
 """
 
 from __future__ import annotations
@@ -24,25 +26,25 @@ log = logging.getLogger("mailbridge.store")
 
 SEALED: tuple[Sealed, ...] = (*sealed.SEALED, ("large", "octets", "mail_id", partial(place, "raw")))
 AT_ONCE = 20
-"""Values that are sealed anew in one transaction, while incoming mail waits for it."""
+"""Values that are sealed again in one transaction, while incoming mail waits."""
 
 META = "SELECT value FROM meta WHERE key = ?"
 KEEP = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 
 
 def follower_of(key_path: Path) -> Path:
-    """Where the key lies that a running daemon is to go over to."""
+    """Where the key is that a running daemon must switch to."""
     return key_path.with_name(key_path.name + ".next")
 
 
 def meta_of(connection: apsw.Connection, key: str) -> Any:
-    """What the database has noted under a word; None where it is nothing."""
+    """The value of a key in the database's ``meta``; None if there is none."""
     row: Any = connection.execute(META, (key,)).fetchone()
     return None if row is None else row[0]
 
 
 class Turning:
-    """Goes over to another key in steps. In the writer's thread, each step in a transaction of its caller's."""
+    """Switches to another key in steps. Each step runs in the writer's thread, in a transaction of its caller."""
 
     def __init__(self, cipher: Cipher, key_path: Path) -> None:
         self._cipher = cipher
@@ -51,7 +53,7 @@ class Turning:
         self._last: Any = None
 
     def step(self, connection: apsw.Connection) -> bool:
-        """Do a part of what is to be done; whether there is more. Raises apsw.Error."""
+        """Do a part of the rotation. Returns whether there is more. Raises apsw.Error."""
         follower = follower_of(self._path)
         if not follower.exists():
             return False
@@ -94,7 +96,7 @@ class Turning:
         log.info("codes and mails are sealed with the new key", extra={"event": log_events.KEY_CHANGED})
 
     def _is_through(self, connection: apsw.Connection) -> bool:
-        """Seal some values anew that are sealed with the former key; whether a whole pass has found none."""
+        """Seal again some values that are sealed with the old key. Returns whether a whole pass has found none."""
         table, column, key, bound_to = SEALED[self._table]
         where = f"length({column}) > 0" + ("" if self._last is None else f" AND {key} > ?")
         query = f"SELECT {key}, uid, {column} FROM {table} WHERE {where} ORDER BY {key} LIMIT {AT_ONCE}"  # noqa: S608
@@ -119,7 +121,7 @@ class Turning:
 
 
 def sync(folder: Path) -> None:
-    """Make a rename last."""
+    """Make a rename durable (fsync of the folder)."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""The canary: a mail that an account sends to itself, to see whether mail arrives. It is the one mail that mailbridge sends.
+"""The canary: a mail that an account sends to itself, to see whether mail arrives. It is the only mail that mailbridge sends.
 
-What stands here is all that the rest of the house knows of it: a watcher asks `Canary.run_of` about each mail and tells `Canary.saw`
-where it lies; the service makes a canary and its schedule.
+The names here are all that other code may use: a watcher asks `Canary.run_of` about each mail and reports to `Canary.saw` where
+it is. The service makes a canary and its schedule.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The canary of one account: a mail to oneself that is sent, known again by the watcher, looked for, and removed.
+"""The canary of one account: a mail to itself that is sent, recognised by the watcher, found, and removed.
 
-The watcher asks `run_of` about each mail before it goes to the door: what is ours is stored nowhere and pushed nowhere. Only
-a token that was sent a moment ago counts; whoever writes the header into a mail of his own has written an ordinary mail.
+The watcher asks `run_of` about each mail before the intake gets it. Our own canaries are not stored and not pushed. Only a
+recently sent token counts. Anybody who writes the header into another mail has written an ordinary mail.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from mailbridge.ingress.imap.wire import Wire
 log = logging.getLogger("mailbridge.imap")
 
 KNOWN = 32
-"""So many of the last canaries are known again, however late they come."""
+"""This many of the last canaries are recognised, however late they come."""
 LABELS = 600.0
-"""Seconds after its arrival in which a canary may turn up in another watched folder too (a label of Gmail's)."""
+"""Seconds after its arrival in which a canary may also appear in another watched folder (a label in Gmail)."""
 
 Connect = Callable[[Callable[[], bool]], tuple[Wire, LoggedIn]]
 Submit = Callable[[bytes, Hold], Handed]
@@ -44,7 +44,7 @@ Submit = Callable[[bytes, Hold], Handed]
 
 @dataclass(slots=True, eq=False)
 class CanaryRun:
-    """One canary. ``handed`` None: not sent (yet); ``seen_at``: monotonic seconds, None while no watcher has seen it."""
+    """One canary. ``handed`` None: not sent (yet). ``seen_at``: monotonic seconds, None until a watcher has seen it."""
 
     token: str = field(repr=False)
     handed: Handed | None = None
@@ -53,15 +53,16 @@ class CanaryRun:
 
     @property
     def latency(self) -> float | None:
-        """Seconds from the server's readiness for the mail to the watcher's sight of it."""
+        """Seconds from the moment at which the server was ready for the mail until the watcher saw it. None if one of them is
+        unknown."""
         if self.handed is None or self.seen_at is None:
             return None
         return max(0.0, self.seen_at - self.handed.ready)
 
 
 class Canary:
-    """Sends, recognises, finds and removes. `run_of` and `saw` are called by watchers, the rest by one thread of its own,
-    `stop` by any. ``submit`` None: the mail is put into the first watched folder instead of being sent."""
+    """Sends, recognises, finds and removes canaries. Watchers call `run_of` and `saw`; one thread of its own calls the rest;
+    any thread may call `stop`. ``submit`` None: the mail is put into the first watched folder instead of being sent."""
 
     def __init__(self, *, account: Account, canary_tokens: CanaryTokens, connect: Connect, submit: Submit | None) -> None:
         self.account = account
@@ -83,7 +84,7 @@ class Canary:
     # the watcher's side
 
     def run_of(self, content: bytes) -> CanaryRun | None:
-        """The canary that a mail is; None for an ordinary mail, whatever it claims."""
+        """The canary that a mail is. None for an ordinary mail, whatever it claims."""
         claimed = token_of(content)
         if claimed is None:
             return None
@@ -96,7 +97,7 @@ class Canary:
         return found
 
     def saw(self, run: CanaryRun, location: MailLocation) -> None:
-        """A watcher has it before its eyes."""
+        """Note that a watcher has seen it."""
         with self._bell:
             run.seen_at = time.monotonic() if run.seen_at is None else run.seen_at
             if location not in run.locations:
@@ -104,13 +105,13 @@ class Canary:
                 self._news.append(run)
             self._bell.notify_all()
 
-    # the side of whoever sends it
+    # the sender's side
 
     def send(self) -> CanaryRun:
-        """A new canary, on its way. It is known again even where the server's yes to it was lost.
+        """Send a new canary. It is recognised even if the server's positive answer was lost.
 
         Raises:
-            MailboxFault: it was not taken.
+            MailboxFault: the server did not accept it.
         """
         run = CanaryRun(token=self._canary_tokens.token())
         self._runs.append(run)
@@ -119,28 +120,29 @@ class Canary:
         return run
 
     def wait(self, run: CanaryRun, until: float) -> bool:
-        """Wait for a watcher to see it, up to ``until`` (monotonic); whether one has."""
+        """Wait for a watcher to see it, until ``until`` (monotonic). Returns whether one has."""
         with self._bell:
             self._bell.wait_for(lambda: run.seen_at is not None or self.is_stopping, max(0.0, until - time.monotonic()))
             return run.seen_at is not None and run.seen_at <= until
 
     def news(self, seconds: float) -> CanaryRun | None:
-        """The next canary that was seen and not asked for yet, within ``seconds``; None: none, or `wake` or `stop` was called."""
+        """The next seen canary that was not returned before, within ``seconds``. None: there was none, or `wake` or `stop` was
+        called."""
         with self._bell:
             if not self._news and not self.is_stopping:
                 self._bell.wait(max(0.0, seconds))
             return self._news.popleft() if self._news else None
 
     def wake(self) -> None:
-        """Let whoever waits look up."""
+        """Wake the waiting thread."""
         with self._bell:
             self._bell.notify_all()
 
     def find(self, run: CanaryRun) -> MailLocation | None:
-        """Where in the account it lies; None: nowhere.
+        """Where in the account it is; None: nowhere.
 
         Raises:
-            MailboxFault: nobody can tell.
+            MailboxFault: it cannot be found out.
         """
         with self._second_connection() as wire:
             location = places.find(wire, run.token, _listed(wire), self.account.folders)
@@ -149,7 +151,8 @@ class Canary:
         return location
 
     def clear(self, run: CanaryRun) -> bool:
-        """Remove it, its copy among the sent mails, and what earlier lives have left; a failure is a warning. Whether it went well."""
+        """Remove it, its copy among the sent mails, and what earlier daemons have left. A failure is a warning. Returns
+        whether it succeeded."""
         locations = tuple(run.locations)
         try:
             with self._second_connection() as wire:
@@ -168,7 +171,7 @@ class Canary:
         return True
 
     def stop(self) -> None:
-        """End whatever is going on."""
+        """End everything that is in progress."""
         with self._bell:
             self.is_stopping = True
             self._bell.notify_all()
@@ -177,7 +180,7 @@ class Canary:
             hang_up()
 
     def _is_done(self, token: str) -> bool:
-        """Whether a canary is ours, and no watcher has to see it any more."""
+        """Whether a canary is ours, and no watcher needs to see it any more."""
         return self._canary_tokens.is_genuine(token) and all(one.token != token or one.seen_at is not None for one in self._runs)
 
     def _appended(self, mail: bytes) -> Handed:
@@ -207,7 +210,7 @@ class Canary:
 
 
 def _listed(wire: Wire) -> tuple[Folder, ...]:
-    """The folders; where a server does not list them, those that are watched have to do."""
+    """The folders. If the server does not list them, the watched ones are used."""
     try:
         return folders_of(wire)
     except MailboxFault as fault:

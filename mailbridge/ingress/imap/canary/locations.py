@@ -1,4 +1,4 @@
-"""Where in an account a canary lies, and its removal: what a short second connection does beside the one that watches."""
+"""Where in an account a canary is, and its removal: the work of a short second connection, besides the one that watches."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ log = logging.getLogger("mailbridge.imap")
 
 MOST_FOUND = 50
 LARGEST = 65_536
-"""Octets of a mail that may be a canary; a larger one is not looked at."""
+"""Octets of a mail that may be a canary. A larger one is not looked at."""
 SINCE = timedelta(days=8)
-"""How far back a mailbox is searched: the restarts of a week."""
+"""How far back a mailbox is searched. This includes the restarts of a week."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MailLocation:
-    """Where one mail lies."""
+    """Where one mail is."""
 
     folder: str
     validity: int
@@ -33,13 +33,14 @@ class MailLocation:
 
 
 def find(wire: Wire, token: str, folders: Iterable[Folder], watched: Sequence[str]) -> MailLocation | None:
-    """The folder that holds the mail with this token: those that are watched first, then junk, then the others; None: nowhere.
+    """The folder that contains the mail with this token. The watched folders are searched first, then junk, then the others.
+    None: nowhere.
 
-    The copy among the sent mails and one among drafts are no arrival. A folder with everything is looked at last, since what is
-    only there was put nowhere else.
+    A copy among the sent mails or the drafts is not an arrival. A folder with all mail is searched last: a mail that is only
+    there was put into no other folder.
 
     Raises:
-        MailboxFault: the connection.
+        MailboxFault: the connection failed.
     """
     order: dict[str, int] = dict.fromkeys(watched, 0)
     for one in folders:
@@ -52,10 +53,10 @@ def find(wire: Wire, token: str, folders: Iterable[Folder], watched: Sequence[st
 
 
 def remove(wire: Wire, locations: Iterable[MailLocation], folders: Sequence[Folder]) -> None:
-    """Remove mails by their UIDs; one whose folder was rebuilt meanwhile is left to `tidy`.
+    """Remove mails by their UIDs. A mail whose folder was rebuilt meanwhile is left to `tidy`.
 
     Raises:
-        MailboxFault: the server does not let us.
+        MailboxFault: the server does not allow it.
     """
     trash = next((one.name for one in folders if one.use == "trash"), "")
     for location in locations:
@@ -65,10 +66,11 @@ def remove(wire: Wire, locations: Iterable[MailLocation], folders: Sequence[Fold
 
 
 def tidy(wire: Wire, names: Iterable[str], is_ours: Callable[[str], bool]) -> int:
-    """Remove every canary of ours from these folders, of earlier lives too; how many those were. Others' mails only look alike.
+    """Remove all our canaries from these folders, also those of earlier daemons. Returns their number. Mails of others that only
+    look alike stay.
 
     Raises:
-        MailboxFault: the connection, or the server does not let us.
+        MailboxFault: the connection failed, or the server does not allow it.
     """
     removed = 0
     for name in dict.fromkeys(names):
@@ -81,7 +83,7 @@ def tidy(wire: Wire, names: Iterable[str], is_ours: Callable[[str], bool]) -> in
 
 
 def _found(wire: Wire, folder: str, words: str, is_ours: Callable[[str], bool]) -> list[int]:
-    """UIDs of the mails in a folder with ``words`` in the subject whose token is ours; none where it cannot be opened."""
+    """UIDs of the mails in a folder with ``words`` in the subject and a token of ours. Empty if the folder cannot be opened."""
     try:
         wire.open_folder(folder, is_read_only=True)
         since = datetime.now(UTC) - SINCE
@@ -98,8 +100,8 @@ def _found(wire: Wire, folder: str, words: str, is_ours: Callable[[str], bool]) 
 
 
 def _expunge(wire: Wire, folder: str, uids: Sequence[int], trash: str) -> None:
-    """Gmail takes a deletion for "out of this folder, and into the archive", so there it has to be the trash; a server without
-    UIDPLUS could only delete together with what another client has marked."""
+    """Delete mails. Gmail understands a deletion as "out of this folder, and into the archive", so there the mail goes to the
+    trash. A server without UIDPLUS could only delete them together with mails that another client has marked."""
     marked = uid_set(uids)
     is_movable = bool(trash) and trash != folder and "MOVE" in wire.abilities
     if is_movable and ("X-GM-EXT-1" in wire.abilities or "UIDPLUS" not in wire.abilities):

@@ -1,4 +1,4 @@
-"""When an account's canary is sent, when that it did not come is an alarm, and what the alarm says."""
+"""When an account's canary is sent, when a missing one is an alarm, and what the alarm says."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ STACK = 262_144
 FIRST = 60.0
 """Seconds for which the account is watched before the first canary, and again after each interruption."""
 TICK = 10.0
-"""Seconds between two looks at whether the account is watched."""
+"""Seconds between two checks whether the account is watched."""
 UNSENT = 2
-"""So many canaries in a row that could not be sent are an alarm; one may be the provider's bad minute."""
+"""This many canaries in a row that could not be sent are an alarm. A single one may be a short problem of the provider."""
 NO_THREAD = "no thread is to be had for the canary: raise TasksMax= (systemd) or pids_limit (Docker), and restart"
 SLACK = 900.0
-"""Seconds past its time after which a canary without a verdict is an alarm of its own: the thread hangs."""
+"""Seconds after its time. A canary without a result by then is an alarm of its own: the thread hangs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryHealth:
-    """An account's canary as it is now. ``seen`` is the age of the last one that arrived, ``latency`` how long that was on its
-    way, in seconds; None: none has. ``reason`` is "" while all is well."""
+    """The present state of an account's canary. ``seen`` is the age of the last one that arrived, ``latency`` how long it was
+    on its way, both in seconds; None: none has arrived. ``reason`` is "" while all is well."""
 
     is_well: bool
     reason: str
@@ -41,7 +41,7 @@ class CanaryHealth:
 
 class CanarySchedule:
     """Sends canaries, one at a time, in a thread of its own. ``is_watched`` says whether any of the account's folders is
-    watched at the moment; while none is, the mailbox itself is red, and no canary is sent."""
+    watched at the moment. While none is, the mailbox itself is red, and no canary is sent."""
 
     def __init__(
         self, *, canary: Canary, settings: CanarySettings, is_watched: Callable[[], bool], dice: Callable[[], float]
@@ -72,24 +72,24 @@ class CanarySchedule:
             threading.stack_size(before)
 
     def retry_now(self) -> None:
-        """Somebody may have fixed something: where there is an alarm, send the next one now."""
+        """Somebody may have fixed something: if there is an alarm, send the next canary now."""
         if self._alarm:
             self._is_hurried = True
             self._canary.wake()
 
     def stop(self) -> None:
-        """Tell the thread to end; a canary that is on its way is removed by the next life."""
+        """Tell the thread to end. The next daemon removes a canary that is on its way."""
         self._canary.stop()
 
     def join(self, until: float) -> bool:
-        """Wait for the thread up to ``until`` (monotonic); whether it has ended."""
+        """Wait for the thread until ``until`` (monotonic). Returns whether it has ended."""
         if self._thread.ident is None:
             return True
         self._thread.join(max(0.0, until - time.monotonic()))
         return not self._thread.is_alive()
 
     def health(self) -> CanaryHealth:
-        """As it is now, for any thread."""
+        """The present state, for any thread."""
         now = time.monotonic()
         late = now - self._expected_at
         reason = f"no canary for {late:.0f} s past its time; restart mailbridge" if late > SLACK else self._reason
@@ -105,7 +105,7 @@ class CanarySchedule:
         while self._turn(pause):
             try:
                 self._one_run()
-            except Exception:  # the supervisor: whatever it is, there is a next canary
+            except Exception:  # the supervisor: whatever happens, there is a next canary
                 if not self._canary.is_stopping:
                     log.exception("canary failed", extra={"event": log_events.CANARY_FAILED, "mailbox": self._name})
             pause = self._settings.every.total_seconds() * (0.75 + self._dice() / 2)
@@ -114,7 +114,7 @@ class CanarySchedule:
         return self._first * (1.0 + self._dice())
 
     def _turn(self, pause: float) -> bool:
-        """Wait until the next canary is due, and the account has been watched for a while; False: it is time to stop."""
+        """Wait until the next canary is due, and the account has been watched for a while. False: it is time to stop."""
         due = time.monotonic() + pause
         while not self._canary.is_stopping:
             now = time.monotonic()
@@ -131,7 +131,7 @@ class CanarySchedule:
         return False
 
     def _one_run(self) -> None:
-        """One canary from its sending to its removal."""
+        """One canary, from sending to removal."""
         try:
             run = self._canary.send()
         except MailboxFault as fault:
@@ -169,7 +169,8 @@ class CanarySchedule:
         self._alarm = self._reason = ""
 
     def _came_late(self, run: CanaryRun) -> None:
-        """One that was given up is there after all. The alarm stays until one is in time, but it says what is the matter."""
+        """Note that a canary which was given up has arrived. The alarm stays until one is in time, but its text says what is
+        wrong."""
         deadline = self._settings.deadline.total_seconds()
         if self._alarm.startswith("missing") and run.latency is not None and run.latency > deadline:
             self._seen_at, self._latency = run.seen_at, run.latency
@@ -189,7 +190,7 @@ class CanarySchedule:
         self._raise(*missing(self._canary, run, within=self._settings.deadline.total_seconds()))
 
     def _raise(self, alarm: str, reason: str) -> None:
-        """One line in the log when an alarm begins or becomes another, and none while it lasts."""
+        """Write one log line when an alarm begins or becomes another one, and none while it lasts."""
         if alarm != self._alarm:
             log.error("%s", reason, extra={"event": log_events.ALARM_RAISED, "kind": "canary", "alarm": self._name})
         self._reason = reason
@@ -197,7 +198,7 @@ class CanarySchedule:
 
 
 def missing(canary: Canary, run: CanaryRun, *, within: float) -> tuple[str, str]:
-    """What is the matter with a canary that no watcher saw within so many seconds: the kind of alarm, and what to tell a person."""
+    """What is wrong with a canary that no watcher saw within so many seconds: the kind of alarm, and the text for a person."""
     late = f"the canary did not arrive within {within:g} s"
     try:
         location = canary.find(run)

@@ -1,4 +1,4 @@
-"""A mail handed to an account's own submission server (RFC 6409): always over TLS, with the account's password or access token."""
+"""Sends a mail by an account's own submission server (RFC 6409): always over TLS, with the account's password or access token."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from mailbridge.ingress.imap.presets import Account
 from mailbridge.ingress.imap.stream import Endpoint, connect, handshake
 
 LIMIT = 60.0
-"""Seconds that a dialogue may take in all, however slowly its answers drip."""
+"""Seconds that a whole dialogue may take, however slowly its answers arrive."""
 TOKEN_LIKE = re.compile(r"[a-z]{32,}", re.IGNORECASE)
 NAME = "[127.0.0.1]"
-"""What we call ourselves: an address literal (RFC 5321 4.1.3), since the name of this machine is nobody's business."""
+"""The name by which we introduce ourselves: an address literal (RFC 5321 4.1.3), because the name of this machine is private."""
 
 MICROSOFT = (
     "Microsoft wants the permission SMTP.Send beside that for IMAP (mailbridge oauth login {account}; SMTP.SendAsApp for an"
@@ -34,21 +34,21 @@ MICROSOFT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handed:
-    """When (monotonic seconds) the server was ready for the mail, and when it had taken it."""
+    """When the server was ready for the mail, and when it had accepted it (monotonic seconds)."""
 
     ready: float
     taken: float
 
 
 Hold = Callable[[Callable[[], None]], None]
-"""Is given a function that hangs up at once, to be called from any thread while it lasts."""
+"""Gets a function that closes the connection at once. Any thread may call that function while the dialogue lasts."""
 
 
 def submit(mail: bytes, account: Account, context: ssl.SSLContext, tokens: TokenSource | None, *, hold: Hold) -> Handed:
     """Send ``mail`` from the account's address to itself.
 
     Raises:
-        MailboxFault: it was not taken; the text names what fixes it, and no secret.
+        MailboxFault: it was not accepted; the text names what fixes it, and no secret.
     """
     server = account.submission
     if server is None:
@@ -72,7 +72,7 @@ def submit(mail: bytes, account: Account, context: ssl.SSLContext, tokens: Token
 
 
 class _Client(smtplib.SMTP):
-    """smtplib's dialogue over our own way to connect, whose faults name what fixes it."""
+    """smtplib's dialogue over our own way to connect. Its faults name what fixes them."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -84,7 +84,7 @@ class _Client(smtplib.SMTP):
 
     @property
     def host(self) -> str:
-        """The server's name, as it is configured."""
+        """The server's name as configured."""
         return self._endpoint.host
 
     def begin(self) -> None:
@@ -106,7 +106,7 @@ class _Client(smtplib.SMTP):
         _need(self.ehlo(), 250, f"{endpoint.host} refuses EHLO")
 
     def mechanisms(self) -> frozenset[str]:
-        """How one may log in here."""
+        """The login mechanisms that the server offers."""
         return frozenset(self.esmtp_features.get("auth", "").upper().split())
 
     def hang_up(self) -> None:
@@ -120,7 +120,7 @@ class _Client(smtplib.SMTP):
 
 @contextmanager
 def _dialogue(endpoint: Endpoint, hold: Hold) -> Iterator[_Client]:
-    """A client that is connected, for so long as `LIMIT` allows; smtplib's own errors come out as faults."""
+    """A connected client, for at most `LIMIT` seconds. smtplib's own errors become faults."""
     client = _Client(endpoint)
     hold(client.hang_up)
     watchdog = threading.Timer(LIMIT, client.hang_up)
@@ -140,7 +140,7 @@ def _dialogue(endpoint: Endpoint, hold: Hold) -> Iterator[_Client]:
 
 
 def _with_password(client: _Client, account: Account) -> str:
-    """Log in by PLAIN or LOGIN; "" or the server's words."""
+    """Log in by PLAIN or LOGIN. Returns "" or the server's words."""
     username, secret = account.username, account.password.reveal() if account.password is not None else ""
     offered = client.mechanisms()
     if "PLAIN" in offered:
@@ -151,7 +151,7 @@ def _with_password(client: _Client, account: Account) -> str:
 
 
 def _with_token(client: _Client, account: Account, token: Token) -> str:
-    """Log in by OAUTHBEARER (RFC 7628) or XOAUTH2; "" or the server's words."""
+    """Log in by OAUTHBEARER (RFC 7628) or XOAUTH2. Returns "" or the server's words."""
     offered = client.mechanisms()
     if not offered & {"OAUTHBEARER", "XOAUTH2"}:
         raise MailboxFault(Kind.SETTING, f"{client.host} takes no access token (it offers {', '.join(sorted(offered))})")
@@ -161,7 +161,7 @@ def _with_token(client: _Client, account: Account, token: Token) -> str:
 
 
 def _answered(client: _Client, mechanism: str, answers: list[bytes], *, first_at_once: bool) -> str:
-    """A SASL dialogue (RFC 4954): "" where it succeeds, else the server's words, without what we said."""
+    """A SASL dialogue (RFC 4954). Returns "" if it succeeded, else the server's words, without what we said."""
     said = [base64.b64encode(one).decode("ascii") for one in answers]
     waiting = list(said)
     code, text = client.docmd("AUTH", f"{mechanism} {waiting.pop(0)}" if first_at_once else mechanism)
@@ -191,7 +191,8 @@ def _hand(client: _Client, mail: bytes, address: str) -> Handed:
 
 
 def _need(answer: tuple[int, bytes], wanted: int, what: str, *, hidden: str = "") -> None:
-    """Nothing where the answer is the wanted one, else a MailboxFault with the server's words, less the address and any token."""
+    """Do nothing if the answer is the wanted one. Else raise a MailboxFault with the server's words, without the address and
+    any token."""
     code, text = answer
     if code == wanted:
         return

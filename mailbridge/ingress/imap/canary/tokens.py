@@ -1,6 +1,6 @@
-"""The canary's mail: what it says, and the token in it that nobody else can make.
+"""The canary's mail: its text, and the token in it that nobody else can make.
 
-It lies in a mailbox that others read for codes, and so it holds no digit of ours and no link: nobody can take it for a code.
+It is in a mailbox in which others look for codes. So our text has no digit and no link: nobody can take it for a code.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from email.utils import format_datetime
 
 SUBJECT = "Mailbridge canary"
 LETTERS = "bcdfghjklmnpqrst"
-"""A letter for each half octet; consonants alone, so that no word comes of them."""
+"""One letter for each half octet. Only consonants, so that they form no words."""
 NONCE, MAC = 8, 12
-"""Octets of a token: what makes it one of its kind, and what only the holder of the key can make (96 bits)."""
+"""Octets of a token: the part that makes it unique, and the part that only the holder of the key can make (96 bits)."""
 LENGTH = 2 * (NONCE + MAC)
 HEAD = 65_536
-"""Octets of a mail that are looked through for a token."""
+"""Octets of a mail that are searched for a token."""
 FOUND = re.compile(
     rb"^(?:X-Mailbridge-Canary:|Subject:[ \t]*Mailbridge canary)[ \t]*(?:\r?\n[ \t]+)?([%b]{%d})[ \t]*\r?$"
     % (LETTERS.encode(), LENGTH),
@@ -44,18 +44,18 @@ There is nothing to do. It is removed again by itself.\r
 
 
 class CanaryTokens:
-    """Makes tokens, and knows its own again after a restart; ``key`` is a secret of this machine."""
+    """Makes tokens, and recognises its own after a restart. ``key`` is a secret of this machine."""
 
     def __init__(self, key: bytes, account: str) -> None:
         self._key = hmac.digest(key, f"mailbridge: the canary of {account}".encode(), "sha256")
 
     def token(self) -> str:
-        """A new token, of letters alone."""
+        """A new token. It has only letters."""
         nonce = secrets.token_bytes(NONCE)
         return _lettered(nonce + self._mac(nonce))
 
     def is_genuine(self, token: str) -> bool:
-        """Whether it was made here, whenever that was."""
+        """Whether it was made with this key, at any time."""
         if len(token) != LENGTH or not set(token) <= set(LETTERS):
             return False
         octets = bytes(LETTERS.index(high) * 16 + LETTERS.index(low) for high, low in zip(token[::2], token[1::2], strict=True))
@@ -72,7 +72,8 @@ def canary_mail(token: str, *, address: str, at: datetime) -> bytes:
 
 
 def token_of(content: bytes) -> str | None:
-    """What the head of a mail claims to be a canary's token, in its own header or in the subject; None for any other mail."""
+    """The canary token that the header of a mail claims to have, in a field of its own or in the subject. None for any other
+    mail."""
     head = content[:HEAD]
     if b"ailbridge" not in head:
         return None

@@ -1,7 +1,7 @@
-"""The database's shape as numbered files of SQL, applied in their order and never changed once they are released.
+"""The database's schema as numbered SQL files. They are applied in order and never changed after their release.
 
-The number of a file is the version that it makes. `RUNS_FROM` is the oldest version whose release still runs on the newest one: while
-one replica after the other is upgraded, the earlier release meets the later schema.
+The number of a file is the version that it makes. `RUNS_FROM` is the oldest version whose release still runs on the newest one:
+while replicas are upgraded one after the other, the older release works on the newer schema.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ NAME = re.compile(r"(\d{4})\.sql")
 TABLE = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 RUNS_FROM = 1
 PATIENCE = 3_600.0
-"""Seconds that one file may take: an index over millions of rows takes minutes."""
+"""Seconds that one file may take. An index over millions of rows takes minutes."""
 
 MIGRATE = 0x6D61696C02
-"""The advisory lock of whoever looks at the version and changes the shape."""
+"""The advisory lock for reading the version and changing the schema."""
 
 
 def files() -> dict[int, str]:
@@ -41,10 +41,10 @@ def newest() -> int:
 
 
 async def apply(connection: Any, version: int) -> None:
-    """Bring a database of ``version`` up to date. In a transaction of the caller's, who holds the lock `MIGRATE`.
+    """Bring a database of ``version`` up to date, in a transaction of the caller, who holds the lock `MIGRATE`.
 
     Raises:
-        asyncpg.PostgresError: it cannot be done; the caller rolls everything back.
+        asyncpg.PostgresError: it failed; the caller rolls everything back.
     """
     for number, text in files().items():
         if number > version:
