@@ -30,7 +30,7 @@ CLOSES = re.compile(r"[.!?;।॥؟۔؛։።།](?=\s|$)|[。！？；။។៕]
 LONGEST_THING = 16
 """Letters of a word for a thing; longer ones are names of its number."""
 
-NUMBERED = re.compile(r"numb|\bno\b|\bnr|\bid\b|#|n[°ºo]\b|№|num|núm|numé|номер|番号|编号|號|번호|رقم|מספר|code|kod|cód")
+NUMBERED = re.compile(r"numb|\bno\b|\bnr|\bid\b|#|\bn[°ºo]\b|№|num|núm|numé|номер|番号|编号|號|번호|رقم|מספר|code|kod|cód")
 """What makes a word for a thing the name of its number: ``order number:``, and not ``order portal:``."""
 
 APART = re.compile(r"[\d()\[\]:：]")

@@ -26,6 +26,13 @@ F = Feature
 PURPOSE = frozenset({F.LIFETIME, F.SIGN_IN, F.SUBJECT_OF_CODE, F.IN_SUBJECT, F.OWN_LINE, F.LONE})
 """What tells what a code is for, or that it is one."""
 
+OF_CODE = frozenset({F.CODE_MENTIONED, F.LIFETIME, F.ORIGIN_BOUND, F.IN_LINK})
+"""What only a mail with a code says."""
+
+LABELLED = frozenset({F.LABEL_BEFORE, F.LABEL_AFTER})
+OF_NUMBER = frozenset({F.LIFETIME, F.ORIGIN_BOUND, F.IN_LINK, F.OWN_LINE, F.EMPHASISED, F.MARKED, F.AFTER_COLON})
+"""What tells that a number behind a label is the one that it names, though another word stands between."""
+
 ELSEWHERE = frozenset({F.CALLED_ELSE, F.ELSE_IN_LINE, F.ELSE_ABOVE, F.ELSE_MENTIONED, F.SUBJECT_OF_ELSE})
 OF_LOOK = {Look.WORD: F.WORD, Look.WORD_AND_NUMBER: F.WORD_AND_NUMBER, Look.ZIP: F.ZIP, Look.PHONE: F.PHONE}
 
@@ -63,6 +70,11 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
         features.difference_update({F.ZIP, F.ELSE_MENTIONED} if F.CODE_MENTIONED in features else {F.ZIP})
     if F.IN_SUBJECT in features and not reading.texts[index][: shape.start].strip(EDGES):
         features.add(F.HEADS_SUBJECT)
+    may_be_of_thing = not features.isdisjoint(LABELLED) and features.isdisjoint(OF_NUMBER)
+    is_of_thing = may_be_of_thing and reading.is_label_of_thing(index, shape, naming)
+    if is_of_thing:
+        features -= {F.BESIDE_LABEL, *LABELLED}
+        features.add(F.LABEL_EARLIER)
     is_named = not features.isdisjoint(NAMING)
     is_alone = F.OWN_LINE in features and source != "image"
     if is_named:
@@ -72,14 +84,23 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
             features.add(F.IN_TABLE)
         is_headed = F.EMPHASISED in features and F.IN_TABLE not in features and reading.beside(index, -1) is not None
         is_introduced = is_named or is_headed
+        if not is_named and features.isdisjoint(OF_CODE) and reading.is_below_thing(index):
+            features.add(F.UNNAMED)
     else:
         is_introduced = True
     is_only = shape.value == context.lone and F.SUBJECT_OF_ELSE not in features
     if is_only and (is_introduced or context.is_bare):
         features.add(F.LONE)
         is_apart = is_alone or F.MARKED in features or (F.AFTER_COLON in features and _is_last(reading.texts[index], shape))
-        if F.SIGN_IN in features and not is_named and (is_apart or not context.has_links):
-            features.add(F.LONE_FOR_SIGN_IN)
+        is_free = not is_named and (is_apart or not context.has_links)
+        if F.SIGN_IN in features:
+            is_announced = F.LABEL_EARLIER in features
+            if (
+                is_free
+                and not is_of_thing
+                and not reading.is_of_thing(index, shape, is_alone=is_apart, is_announced=is_announced)
+            ):
+                features.add(F.LONE_FOR_SIGN_IN)
         elif context.is_of_site and not is_named and features.isdisjoint(ELSEWHERE) and not reading.is_numbered(index, shape):
             features.add(F.LONE_OF_SITE)
     elif not is_named and features.isdisjoint({F.CODE_MENTIONED, F.SIGN_IN, F.ORIGIN_BOUND}):
