@@ -93,7 +93,7 @@ def canonical(address: str) -> str:
     For comparing only: two addresses with one canonical form are the same mailbox at every large provider. Letters that are not
     ASCII are compared as they are: no look-alike (a long s, a full-width letter) is folded to the letter that it resembles.
     """
-    local, domain = split(address.lower() if address.isascii() else address.translate(UPPER_TO_LOWER))
+    local, _, domain = (address.lower() if address.isascii() else address.translate(UPPER_TO_LOWER)).rpartition("@")
     domain = domain.removesuffix(".")
     local = local.partition("+")[0] or local
     if domain in GMAIL:
@@ -121,6 +121,6 @@ def parse_forwarding_envelope(mail_from: str) -> tuple[str, str] | None:
 
     None for every other envelope: no recipient is read out of SRS, VERP or BATV, whatever they wrap.
     """
-    found = CAF.fullmatch(mail_from)
+    found = CAF.fullmatch(mail_from) if "=" in mail_from else None
     account = parse_mailbox(f"{found[1]}@{found[3]}") if found is not None else None
     return (account, found[2]) if found is not None and account is not None else None

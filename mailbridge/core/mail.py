@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import field
 from datetime import datetime
 from typing import Literal
@@ -174,9 +174,15 @@ class Message:
         """Every header of that name (any case), topmost first."""
         return tuple(self._by_name.get(name.casefold(), ()))
 
+    @property
+    def stamp_names(self) -> Collection[str]:
+        """The names of the ``written`` headers, in small letters."""
+        return self._written_by_name.keys()
+
     def stamps(self, name: str) -> tuple[str, ...]:
         """Every one of the ``written`` headers of that name (any case), topmost first."""
-        return tuple(self._written_by_name.get(name.casefold(), ()))
+        found = self._written_by_name.get(name.casefold())
+        return tuple(found) if found else ()
 
 
 def by_name(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
