@@ -165,6 +165,11 @@ class Message:
         pages = [self.plain or self.html, *(plain or (html.page if html is not None else None) for plain, html in self.added)]
         return "\n".join([page.text for page in pages if page is not None])
 
+    @property
+    def names(self) -> Collection[str]:
+        """The names of the headers, without case."""
+        return self._by_name.keys()
+
     def header(self, name: str) -> str | None:
         """The topmost header of that name (any case), or None."""
         found = self._by_name.get(name.casefold())
@@ -189,5 +194,9 @@ def by_name(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """The values of headers by their names without case, topmost first."""
     found: dict[str, list[str]] = {}
     for name, value in headers:
-        found.setdefault(name.casefold(), []).append(value)
+        key = name.casefold()
+        if key in found:
+            found[key].append(value)
+        else:
+            found[key] = [value]
     return found

@@ -10,7 +10,7 @@ import binascii
 import email.message
 import quopri
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import field
 
 from mailbridge.core.address_list import may_hold_an_address, read_author, read_recipients
@@ -99,16 +99,23 @@ def _with_mended_head(content: bytes, defects: dict[str, None]) -> tuple[bytes, 
 def _read(
     tree: email.message.Message, defects: dict[str, None], *, attached_depth: int, disputed: frozenset[str] = frozenset()
 ) -> Message:
-    typed = _headers(tree, defects)
-    typed_as = by_name(typed)
-    headers = tuple([(name, _shown(value, defects)) for name, value in typed])
+    headers: list[tuple[str, str]] = []
+    written: list[tuple[str, str]] = []
+    typed: dict[str, list[str]] = {"from": [], "to": []}
+    for name, value in _headers(tree, defects):
+        headers.append((name, _shown(value, defects)))
+        key = name.lower()
+        if key in ADDRESS_HEADERS:
+            written.append((key, value))
+        elif key in typed:
+            typed[key].append(value)
     named = by_name(headers)
-    to, is_to_unclear = _recipients(typed_as.get("to", ()), defects)
+    to, is_to_unclear = _recipients(typed["to"], defects)
     found = _bodies(tree, defects, attached_depth=attached_depth)
-    sender, sender_name = _sender(typed_as.get("from", ()), defects) if "from" not in disputed else ("", "")
+    sender, sender_name = _sender(typed["from"], defects) if "from" not in disputed else ("", "")
     return Message(
-        headers=headers,
-        written=tuple([(key, value) for name, value in typed if (key := name.lower()) in ADDRESS_HEADERS]),
+        headers=tuple(headers),
+        written=tuple(written),
         subject=_first(named, "subject"),
         sender=sender,
         sender_name=sender_name,
@@ -172,7 +179,7 @@ def _first(named: dict[str, list[str]], name: str) -> str:
     return found[0] if found else ""
 
 
-def _sender(values: Sequence[str], defects: dict[str, None]) -> tuple[str, str]:
+def _sender(values: list[str], defects: dict[str, None]) -> tuple[str, str]:
     """The one address of the one From header; anything else is nobody (CVE-2023-27043: never the parser's best guess)."""
     if len(values) != 1:
         defects["no-from" if not values else "several-from"] = None
@@ -187,7 +194,7 @@ def _sender(values: Sequence[str], defects: dict[str, None]) -> tuple[str, str]:
     return f"{local}@{domain.lower()}", _shown(found.entries[0].name, defects)
 
 
-def _recipients(values: Sequence[str], defects: dict[str, None]) -> tuple[tuple[str, ...], bool]:
+def _recipients(values: list[str], defects: dict[str, None]) -> tuple[tuple[str, ...], bool]:
     """The To header's mailboxes, and whether it names somebody beside them who could not be read.
 
     A To that names nobody at all (``undisclosed-recipients:;``, or words without an address) is not unclear.
