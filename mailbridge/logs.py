@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import os
 import re
 import secrets
@@ -18,8 +17,9 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import islice
-from json.encoder import encode_basestring
 from typing import Literal, TextIO
+
+import msgspec
 
 from mailbridge import log_events
 from mailbridge.config.settings import LogSettings
@@ -40,6 +40,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069
 
 PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 HASH_LENGTH = 10
+ENCODER = msgspec.json.Encoder()
 NUMBERS = (int, float)
 Value = str | int | float
 """Types of a field; a bool is an int."""
@@ -63,8 +64,9 @@ class LogFormatter(logging.Formatter):
         if self._form == "json":
             at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[: -len("+00:00")] + "Z"
             row: dict[str, Value] = {"at": at, "level": record.levelname.lower(), "logger": record.name, "event": event}
-            row |= {"message": message, **fields} if message else fields
-            return _as_json(row)
+            if message:
+                row["message"] = message
+            return _as_json(row | fields)
         head = f"{event}: {message}" if message else event
         tail = "".join(f" {name}={_quoted(value)}" for name, value in fields.items())
         if self._form == "journal":
@@ -76,17 +78,14 @@ class LogFormatter(logging.Formatter):
         fields: dict[str, Value] = {}
         texts: dict[str, str] = {}
         for name, value in islice(vars(record).items(), OWN, None):
-            if name in STANDARD or value is None or value == "":
+            if value is None or value == "" or name in STANDARD:
                 continue
             if isinstance(value, NUMBERS):
                 fields[name] = value
             else:
                 fields[name] = texts[name] = str(value)
         together = " ".join(texts.values())
-        is_clean = (
-            self._clean(together) == together
-        )  # one search a line in place of one a field: there is seldom anything to clean
-        if not is_clean:
+        if self._clean(together) != together:  # one search a line in place of one a field: there is seldom anything to clean
             fields |= {name: self._clean(text) for name, text in texts.items()}
         for name in IDENTIFIERS & texts.keys() if self._salt is not None else ():
             fields[name] = ",".join(self._hash(part) for part in str(fields[name]).split(","))
@@ -167,16 +166,8 @@ def whereabouts(error: BaseException | None) -> str:
 
 
 def _as_json(row: Mapping[str, Value]) -> str:
-    """One flat object. The library's encoder is made anew for each object, which takes twice as long as this."""
-    return "{" + ", ".join([f'"{name}": {_json_of(value)}' for name, value in row.items()]) + "}"
-
-
-def _json_of(value: Value) -> str:
-    if isinstance(value, str):
-        return encode_basestring(value)
-    if type(value) is int or (type(value) is float and math.isfinite(value)):
-        return repr(value)
-    return json.dumps(value)
+    """One flat object on one line."""
+    return ENCODER.encode(row).decode()
 
 
 def _quoted(value: object) -> str:

@@ -95,7 +95,7 @@ def test_the_form_follows_the_place() -> None:
         log.warning("attention", extra={"count": 1})
         line = stream.getvalue()
         assert line.startswith(begins)
-        assert line.endswith((": attention count=1\n", '"count": 1}\n'))
+        assert line.endswith((": attention count=1\n", '"count":1}\n'))
     stream, _ = _started(stream=Terminal(), format="json")
     log.warning("attention")
     assert _row(stream)["message"] == "attention"

@@ -83,3 +83,20 @@ def test_the_database_refuses_nonsense(schema: apsw.Connection, nonsense: str) -
     insert(schema, State.PENDING, 1)
     with pytest.raises(apsw.ConstraintError):
         schema.execute(f"UPDATE delivery SET {nonsense} WHERE id = 1")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO mail (fingerprint, received_at, ingress, verdict, size, facts) VALUES ('g', 1, 'smtp', 'code', 1, 'f')",
+        "INSERT INTO delivery (mail_id, target, line, identifier, sender, kind, content, lifetime, state, received_at, deadline)"
+        " VALUES (1, 'skyvern', '2', 'x', 's', 'code', 'c', 1, 'pending', 1, 2)",
+        "UPDATE delivery SET state = 'delivered', standing = 2, kind = 'code', final_at = 9, due_at = NULL WHERE id = 1",
+        "INSERT INTO journal (at, event, mail_id) VALUES (1, 'stored', 1)",
+    ],
+)
+def test_no_check_makes_a_table_of_its_list(schema: apsw.Connection, statement: str) -> None:
+    """What is written for each mail is checked by comparisons: SQLite would fill a table in memory with a longer list, for each row."""
+    steps = [step[1] for step in schema.execute(f"EXPLAIN {statement}")]
+    assert "OpenWrite" in steps or "OpenRead" in steps
+    assert "OpenEphemeral" not in steps

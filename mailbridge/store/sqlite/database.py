@@ -27,7 +27,7 @@ PRAGMAS = {
     "synchronous": "full",
     "foreign_keys": "on",
     "wal_autocheckpoint": 0,
-    "cache_size": -4096,
+    "cache_size": -2048,
     "journal_size_limit": 67_108_864,
     "temp_store": "memory",
 }
