@@ -20,6 +20,7 @@ HOST = re.compile(r"(?=[a-z0-9])[a-z0-9_-]{0,62}[a-z0-9](?:\.[a-z0-9_](?:[a-z0-9
 """A domain, in lower case, with underscores in its labels, as some senders have it."""
 
 LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]")
+MAILBOX = re.compile(rf"{LOCAL.pattern}@(?:{DOMAIN.pattern}|{LITERAL.pattern})")
 ENCODED = re.compile(r"=\?[^?]*\?[BbQq]\?")
 RETURN_LOCAL = re.compile(rf"(?:{ATEXT}|\.){{1,{MAX_RETURN_LOCAL}}}")
 RETURN_DOMAIN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})")
@@ -36,14 +37,9 @@ def parse_mailbox(text: str) -> str | None:
     Dot-string local parts only: quoted strings, comments, encoded words, source routes, white space and anything that is not
     ASCII are refused, although RFC 5321 allows some of them, since no code mail needs them and each has been a way in.
     """
-    if len(text) > MAX_ADDRESS or "@" not in text:
+    if len(text) > MAX_ADDRESS or MAILBOX.fullmatch(text) is None:
         return None
-    local, _, domain = text.rpartition("@")
-    if len(local) > MAX_LOCAL or not LOCAL.fullmatch(local) or ("=?" in local and ENCODED.search(local)):
-        return None
-    if domain.startswith("[") and LITERAL.fullmatch(domain):
-        return text
-    if len(domain) > 253 or not DOMAIN.fullmatch(domain):
+    if text.index("@") > MAX_LOCAL or ("=?" in text and ENCODED.search(text)):
         return None
     return text.removesuffix(".")
 
@@ -97,7 +93,7 @@ def canonical(address: str) -> str:
     For comparing only: two addresses with one canonical form are the same mailbox at every large provider. Letters that are not
     ASCII are compared as they are: no look-alike (a long s, a full-width letter) is folded to the letter that it resembles.
     """
-    local, domain = split(address.lower() if address.isascii() else address.translate(UPPER_TO_LOWER))
+    local, _, domain = (address.lower() if address.isascii() else address.translate(UPPER_TO_LOWER)).rpartition("@")
     domain = domain.removesuffix(".")
     local = local.partition("+")[0] or local
     if domain in GMAIL:
@@ -125,6 +121,6 @@ def parse_forwarding_envelope(mail_from: str) -> tuple[str, str] | None:
 
     None for every other envelope: no recipient is read out of SRS, VERP or BATV, whatever they wrap.
     """
-    found = CAF.fullmatch(mail_from)
+    found = CAF.fullmatch(mail_from) if "=" in mail_from else None
     account = parse_mailbox(f"{found[1]}@{found[3]}") if found is not None else None
     return (account, found[2]) if found is not None and account is not None else None

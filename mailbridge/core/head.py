@@ -25,8 +25,8 @@ FOLDED_NAME = re.compile(rb"(?m)^([!-9;-~]{1,200})\r?\n[ \t]{1,80}:")
 LITERAL_FOLD = b"\\t"
 """A tab that was written as backslash and letter in place of the fold that it should have been."""
 
-PLAIN = re.compile(rb"(?m)^(?:\\t|(?![!-9;-~]{1,200}:|[ \t]))")
-"""Where a line begins that is no plain header and no continuation."""
+ODD = re.compile(rb"\n(?:\\t|(?![!-9;-~]{1,200}:|[ \t]))")
+"""Where a line begins that is no plain header and no continuation, from the end of the line before on."""
 
 ENVELOPE = b"From "
 """Begins the line that a mailbox file (mbox) has above each mail."""
@@ -96,7 +96,7 @@ class Head:
 
 def is_plain(head: bytes) -> bool:
     """Whether every line of a head is a header or a continuation, as nearly always."""
-    return PLAIN.search(head) is None and head[:1] not in (b" ", b"\t")
+    return head[:1] not in (b" ", b"\t") and ODD.search(b"\n" + head) is None
 
 
 def repaired(head: bytes, defects: dict[str, None]) -> Head | None:

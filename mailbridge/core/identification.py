@@ -64,8 +64,9 @@ class IdentityPolicy:
     def is_own(self, address: str) -> bool:
         """Whether an address is ours: it says how the mail came here, not for whom it was."""
         folded = address.casefold()
-        domain = split(folded)[1]
-        return domain in self._own.domains or canonical(folded) in self._own.addresses
+        if split(folded)[1] in self._own.domains:
+            return True
+        return bool(self._own.addresses) and canonical(folded) in self._own.addresses
 
     def spelling(self, address: str) -> str | None:
         """How a known identifier is spelled, exactly or as the same mailbox; None where it is not known.
@@ -80,6 +81,8 @@ class IdentityPolicy:
 
     def is_allowed(self, address: str) -> bool:
         """Whether a pattern with ``*`` lets an address through as it is."""
+        if PATTERN in self._spelled.patterns:  # alone it lets everything through
+            return True
         folded = address.casefold()
         return any(fnmatchcase(folded, pattern) for pattern in self._spelled.patterns)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mailbridge.core import stamps
 from mailbridge.core.addresses import canonical, parse_forwarding_envelope
@@ -15,6 +15,8 @@ from mailbridge.core.wording import ForwardWords
 __all__ = ["Clue", "Identification", "IdentityPolicy", "identify"]
 
 MAX_CLUES = 40
+CANDIDATE = "candidate"
+OWN = "own domain"
 WRITTEN = frozenset({"address", "attached", "To", "inline", "From"})
 """Sources of an identifier that are no forwarder's stamp."""
 
@@ -40,29 +42,40 @@ class _Clues:
     def __init__(self, policy: IdentityPolicy, mailbox: str) -> None:
         self.policy = policy
         self._mailbox = canonical(mailbox) if mailbox else ""
-        self.found: list[Clue] = []
+        self._found: list[tuple[str, str, str]] = []
 
     def add(self, mailbox: str | None, source: str) -> str | None:
         """Note a mailbox that was read; give it if it may be an identifier."""
-        if not mailbox or len(self.found) >= MAX_CLUES:
+        if not mailbox or len(self._found) >= MAX_CLUES:
             return None
         is_own = self.policy.is_own(mailbox) or (self._mailbox != "" and canonical(mailbox.casefold()) == self._mailbox)
-        self.found.append(Clue(address=mailbox, source=source, verdict="own domain" if is_own else "candidate"))
+        self._found.append((mailbox, source, OWN if is_own else CANDIDATE))
         return None if is_own else mailbox
+
+    def add_watched(self, mailbox: str) -> None:
+        """Note the watched mailbox itself."""
+        self._found.append((mailbox, "mailbox", CANDIDATE))
+
+    @property
+    def has_candidate(self) -> bool:
+        """Whether any may be an identifier."""
+        return any(verdict == CANDIDATE for _, _, verdict in self._found)
 
     def is_exact(self, mailbox: str) -> bool:
         """Whether a mailbox is known by itself, not by a pattern."""
         return self.policy.spelling(mailbox) is not None
 
-    def told(self, chosen: set[tuple[str, str]]) -> tuple[Clue, ...]:
-        """The clues as they ended, each chosen one (address, source) marked once."""
-        left = set(chosen)
+    def told(self, chosen: Iterable[tuple[str, str]] | None) -> tuple[Clue, ...]:
+        """The clues as they ended, each chosen one (address, source) marked once; as they are, where there was nothing to choose from."""
+        left = set(chosen or ())
         told = []
-        for clue in self.found:
-            is_it = (clue.address, clue.source) in left
-            left.discard((clue.address, clue.source))
-            verdict = "chosen" if is_it else "passed over" if clue.verdict == "candidate" else clue.verdict
-            told.append(Clue(address=clue.address, source=clue.source, verdict=verdict))
+        for address, source, verdict in self._found:
+            if (address, source) in left:
+                left.discard((address, source))
+                verdict = "chosen"
+            elif verdict == CANDIDATE and chosen is not None:
+                verdict = "passed over"
+            told.append(Clue(address=address, source=source, verdict=verdict))
         return tuple(told)
 
 
@@ -88,16 +101,16 @@ def identify(
     if recipient.is_mailbox:
         offered = _or_mailbox(message, recipient.rcpt, offered, clues)
     if not offered:
-        return Identification(clues=tuple(clues.found), reason="the mail does not tell whom it was first sent to")
+        return Identification(clues=clues.told(None), reason="the mail does not tell whom it was first sent to")
     picked = _picked(offered, policy)
     if not picked:
         address, source = offered[0]
         reason = f"{address} is not among the known identifiers: [identity] known"
-        return Identification(source=source, clues=clues.told(set()), reason=reason)
+        return Identification(source=source, clues=clues.told(()), reason=reason)
     return Identification(
         identifiers=tuple(dict.fromkeys(spelling for spelling, _ in picked)),
         source=picked[0][1][1],
-        clues=clues.told({offer for _, offer in picked}),
+        clues=clues.told([offer for _, offer in picked]),
     )
 
 
@@ -175,8 +188,8 @@ def _or_mailbox(message: Message, mailbox: str, chosen: list[tuple[str, str]], c
             chosen[0][1] not in ("To", "Received", *LATER_STAMPS) or message.header("X-Forwarded-For") is not None
         )
         return chosen if is_forwarded else [(own, "To"), *chosen]
-    if not chosen and not message.is_to_unclear and not any(clue.verdict == "candidate" for clue in clues.found):
-        clues.found.append(Clue(address=mailbox, source="mailbox", verdict="candidate"))
+    if not chosen and not message.is_to_unclear and not clues.has_candidate:
+        clues.add_watched(mailbox)
         return [(mailbox, "mailbox")]
     return chosen
 
@@ -208,22 +221,21 @@ def _stamped(message: Message, mail_from: str, clues: _Clues) -> list[tuple[str,
         if address is not None:
             found.append((address, source))
 
+    there = message.stamp_names
     for name, read in BEFORE_GMAIL:
-        take(_topmost(message, name, read), name)
+        if name.lower() in there:
+            take(read(message.stamps(name)[0]), name)
     _take_gmail(message, take)
     for name, read in BEHIND_GMAIL:
-        take(_topmost(message, name, read), name)
+        if name.lower() in there:
+            take(read(message.stamps(name)[0]), name)
     envelope = parse_forwarding_envelope(mail_from)
     take(envelope[0] if envelope else None, "envelope")
     for name in LATER_STAMPS:
-        for value in reversed(message.stamps(name)[:10]):
-            take(stamps.bare(value), name)
+        if name.lower() in there:
+            for value in reversed(message.stamps(name)[:10]):
+                take(stamps.bare(value), name)
     return found
-
-
-def _topmost(message: Message, name: str, read: Callable[[str], str | None]) -> str | None:
-    value = next(iter(message.stamps(name)), None)
-    return read(value) if value is not None else None
 
 
 def _take_gmail(message: Message, take: Callable[[str | None, str], None]) -> None:
@@ -234,7 +246,7 @@ def _take_gmail(message: Message, take: Callable[[str | None, str], None]) -> No
         return
     for value in reversed(message.stamps("Delivered-To")[:20]):
         delivered = stamps.bare(value)
-        if delivered is not None and canonical(delivered) == canonical(account):
+        if delivered is not None and (delivered == account or canonical(delivered) == canonical(account)):
             take(delivered, "Delivered-To")
             return
     take(account, "X-Forwarded-For")

@@ -26,9 +26,14 @@ OTHER_MESSAGE = re.compile(rb"(?i)\bmessage\s{0,9}/\s{0,9}(?!rfc822\b)[a-z0-9.+-
 MIME_HEADER = re.compile(rb"\n(?i:content-[a-z-]{1,40})[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*")
 """Begins with the end of the line before: a pattern that begins with a fixed octet is looked for ten times as fast."""
 
+MIME_NAME = b"\ncontent-"
+MIME_LINE = re.compile(rb"\ncontent-[^\n]*(?:\n[ \t][^\n]*)*")
+"""How every MIME_HEADER begins, and what may be one, in small letters."""
+
 HEAD_END = re.compile(rb"\n\r?\n")
 """The end of a head; a CR may stand before it."""
 
+IN_LINES = bytes(octet for octet in range(256) if octet not in b"\r\n")
 BARE_LF = re.compile(rb"(?<!\r)\n")
 BARE_CR = re.compile(rb"\r(?!\n)")
 CR_AND_MORE = re.compile(rb"\r[^\n]")
@@ -49,21 +54,26 @@ def limited(content: bytes, defects: dict[str, None]) -> bytes:
         # A bare CR is no line end (RFC 5321 2.3.8), but Python's parser takes it for one: a header could be hidden behind it.
         defects["bare-cr"] = None
         content = BARE_CR.sub(b" ", content)
-    line_ends = content.count(b"\r")
-    lines = content.count(b"\n")
-    if line_ends and lines != line_ends:
+    line_ends = content.translate(None, IN_LINES)
+    lines = line_ends.count(b"\n")
+    if len(line_ends) not in (lines, 2 * lines):
         defects["bare-lf"] = None
         content = _without_bare_lf(content)
     if lines > MAX_LINES:
         defects["too-many-lines"] = None
         content = b"\n".join(content.split(b"\n", MAX_LINES)[:MAX_LINES])
     head, separator, body = split_head(content)
-    if len(head) > MAX_HEADERS or head.count(b"\n") > MAX_HEADER_LINES or _longest_line(head) > MAX_HEADER:
+    folded = content.lower()
+    is_cut = len(head) > MAX_HEADER_LINES and _has_long_head(head)
+    if is_cut:
         defects["headers-cut"] = None
         head = _cut_headers(head)
-    if _has_more(body, b"\n--", MAX_PARTS * 4) or _is_nested(content):
+    is_branched = _has_more(body, b"\n--", MAX_PARTS * 4) or _is_nested(content, folded)
+    if is_branched:
         defects["too-many-parts"] = None
         head, body = _without_structure(head), _without_structure(body)
+    if not (is_cut or is_branched) and _has_plain_mime_headers(folded):
+        return content
     return _with_short_mime_headers(head, defects) + separator + _with_short_mime_headers(body, defects)
 
 
@@ -80,6 +90,22 @@ def _without_bare_lf(content: bytes) -> bytes:
         return content
     head, separator, body = content.partition(b"\r\n\r\n")
     return BARE_LF.sub(b" ", head) + separator + body if separator else content
+
+
+def _has_long_head(head: bytes) -> bool:
+    return len(head) > MAX_HEADERS or head.count(b"\n") > MAX_HEADER_LINES or _longest_line(head) > MAX_HEADER
+
+
+def _has_plain_mime_headers(folded: bytes) -> bool:
+    """Whether what names the parts' types is short, even all of it together, and names no message: then none of it has to be cut.
+    ``folded`` is the mail in small letters."""
+    found = []
+    at = len(folded)
+    while (at := folded.rfind(MIME_NAME, 0, at)) >= 0:
+        found.append(MIME_LINE.match(folded, at))
+    lines = b"".join([one.group() for one in found if one is not None])
+    is_short = len(lines) <= MAX_MIME_HEADER and lines.count(b";") <= MAX_PARAMETERS
+    return is_short and b"message" not in lines and not folded.startswith(MIME_NAME[1:])
 
 
 def _with_short_mime_headers(octets: bytes, defects: dict[str, None]) -> bytes:
@@ -100,9 +126,8 @@ def _with_short_mime_headers(octets: bytes, defects: dict[str, None]) -> bytes:
     return MIME_HEADER.sub(cut, b"\n" + octets)[1:]
 
 
-def _is_nested(content: bytes) -> bool:
-    """Whether it names more boundaries or attached mails than any honest mail; the cheap count comes first."""
-    folded = content.lower()
+def _is_nested(content: bytes, folded: bytes) -> bool:
+    """Whether it names more boundaries or attached mails than any honest mail; the cheap count comes first, in the mail in small letters."""
     return (_has_more(folded, b"boundary", MAX_DEPTH) and len(BOUNDARY.findall(content)) > MAX_DEPTH) or (
         _has_more(folded, b"message", MAX_DEPTH) and len(ATTACHED_MAIL.findall(content)) > MAX_DEPTH
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import field
 from datetime import datetime
 from typing import Literal
@@ -165,6 +165,11 @@ class Message:
         pages = [self.plain or self.html, *(plain or (html.page if html is not None else None) for plain, html in self.added)]
         return "\n".join([page.text for page in pages if page is not None])
 
+    @property
+    def names(self) -> Collection[str]:
+        """The names of the headers, without case."""
+        return self._by_name.keys()
+
     def header(self, name: str) -> str | None:
         """The topmost header of that name (any case), or None."""
         found = self._by_name.get(name.casefold())
@@ -174,14 +179,24 @@ class Message:
         """Every header of that name (any case), topmost first."""
         return tuple(self._by_name.get(name.casefold(), ()))
 
+    @property
+    def stamp_names(self) -> Collection[str]:
+        """The names of the ``written`` headers, in small letters."""
+        return self._written_by_name.keys()
+
     def stamps(self, name: str) -> tuple[str, ...]:
         """Every one of the ``written`` headers of that name (any case), topmost first."""
-        return tuple(self._written_by_name.get(name.casefold(), ()))
+        found = self._written_by_name.get(name.casefold())
+        return tuple(found) if found else ()
 
 
 def by_name(headers: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """The values of headers by their names without case, topmost first."""
     found: dict[str, list[str]] = {}
     for name, value in headers:
-        found.setdefault(name.casefold(), []).append(value)
+        key = name.casefold()
+        if key in found:
+            found[key].append(value)
+        else:
+            found[key] = [value]
     return found

@@ -31,11 +31,16 @@ UNTOLD = Media("text/plain")
 
 def plain_media(part: email.message.Message) -> Media | None:
     """What the header of a part says, as the library would have it; None where only the library can tell. Total."""
-    value = next((value for name, value in part.raw_items() if name.lower() == "content-type"), None)
-    if value is None:
-        return UNTOLD if part.get_default_type() == UNTOLD.kind else None
-    found = PLAIN.fullmatch(value) if isinstance(value, str) else None
+    for name, value in part.raw_items():
+        if name.lower() == "content-type":
+            return media_of(value) if isinstance(value, str) else None
+    return UNTOLD if part.get_default_type() == UNTOLD.kind else None
+
+
+def media_of(value: str) -> Media | None:
+    """What a Content-Type header says, by its value as it is written; None where only the library can tell. Total."""
+    found = PLAIN.fullmatch(value)
     if found is None:
         return None
-    kind, parameter = found["kind"].lower(), found["value"] or ""
-    return Media(kind, charset=parameter.lower()) if found["charset"] else Media(kind, boundary=parameter)
+    kind, charset, _, parameter = found.groups("")
+    return Media(kind.lower(), charset=parameter.lower()) if charset else Media(kind.lower(), boundary=parameter)

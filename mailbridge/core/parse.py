@@ -1,7 +1,6 @@
 """Any octets become a Message: bounded work, no exception, and what was odd is named.
 
-The engine is the standard library's; mail-parser reads the Date header, which it does more carefully than the library, and
-`core.address_list` the addresses. Around them stand limits that were measured to be needed: nested parts raise, a header of 100,000 parameters takes
+The engine is the standard library's; `core.dates` reads the Date header, and `core.address_list` the addresses. Around them stand limits that were measured to be needed: nested parts raise, a header of 100,000 parameters takes
 seconds, and a charset can name a codec that never ends.
 """
 
@@ -13,14 +12,12 @@ import quopri
 import re
 from collections.abc import Iterator
 from dataclasses import field
-from datetime import datetime
-
-from mailparser.dates import parse_mail_date
 
 from mailbridge.core.address_list import may_hold_an_address, read_author, read_recipients
 from mailbridge.core.addresses import split
 from mailbridge.core.charsets import decode, decode_header
 from mailbridge.core.dataclass import dataclass
+from mailbridge.core.dates import read_date
 from mailbridge.core.head import repaired
 from mailbridge.core.head_readings import settled
 from mailbridge.core.kinds import is_bounce, is_listed
@@ -35,11 +32,11 @@ from mailbridge.core.limits import (
     split_head,
 )
 from mailbridge.core.mail import Body, Line, Link, Message, Page, by_name
-from mailbridge.core.media import plain_media
+from mailbridge.core.media import Media, plain_media
 from mailbridge.core.places import Path, Places, Step
 from mailbridge.core.stamps import ADDRESS_HEADERS
 from mailbridge.core.text import page_from_html, page_from_plain
-from mailbridge.core.tree import ENGINE_FAULTS, tree_of
+from mailbridge.core.tree import ENGINE_FAULTS, Part, tree_of
 
 MAX_ATTACHED = 5
 MAX_ATTACHED_DEPTH = 3
@@ -53,6 +50,7 @@ LF_FOLD = re.compile(r"\n[ \t]?")
 CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 STATEFUL = re.compile(r"(?i)iso[-_]?2022|utf[-_]?16")
 BLANK_CONTROLS = bytes(32 if (octet < 32 and octet not in b"\t\n\r") or octet == 127 else octet for octet in range(256))
+NO_CONTROLS = bytes(octet for octet in range(256) if BLANK_CONTROLS[octet] == octet)
 ID = re.compile(r"<([^<>\s]{1,512})>")
 TEXTS = ("text/plain", "text/html")
 
@@ -75,9 +73,11 @@ def parse(content: bytes) -> Message:
 
 def _parse(content: bytes, *, attached_depth: int) -> Message:
     defects: dict[str, None] = {}
-    content, disputed = _with_mended_head(limited(content, defects), defects)
+    content = limited(content, defects)
+    is_sound = not defects
+    content, disputed = _with_mended_head(content, defects)
     try:
-        tree = tree_of(content)
+        tree = tree_of(content, is_sound=is_sound)
     except ENGINE_FAULTS:
         defects["unparsable"] = None
         return Message(plain=page_from_plain(decode(content[:MAX_BODY], "utf-8")[0]), defects=tuple(defects))
@@ -99,15 +99,23 @@ def _with_mended_head(content: bytes, defects: dict[str, None]) -> tuple[bytes, 
 def _read(
     tree: email.message.Message, defects: dict[str, None], *, attached_depth: int, disputed: frozenset[str] = frozenset()
 ) -> Message:
-    typed = list(_headers(tree, defects))
-    headers = tuple([(name, _shown(value, defects)) for name, value in typed])
+    headers: list[tuple[str, str]] = []
+    written: list[tuple[str, str]] = []
+    typed: dict[str, list[str]] = {"from": [], "to": []}
+    for name, value in _headers(tree, defects):
+        headers.append((name, _shown(value, defects)))
+        key = name.lower()
+        if key in ADDRESS_HEADERS:
+            written.append((key, value))
+        elif key in typed:
+            typed[key].append(value)
     named = by_name(headers)
-    to, is_to_unclear = _recipients(typed, defects)
+    to, is_to_unclear = _recipients(typed["to"], defects)
     found = _bodies(tree, defects, attached_depth=attached_depth)
-    sender, sender_name = _sender(typed, defects) if "from" not in disputed else ("", "")
+    sender, sender_name = _sender(typed["from"], defects) if "from" not in disputed else ("", "")
     return Message(
-        headers=headers,
-        written=tuple((name.lower(), value) for name, value in typed if name.lower() in ADDRESS_HEADERS),
+        headers=tuple(headers),
+        written=tuple(written),
         subject=_first(named, "subject"),
         sender=sender,
         sender_name=sender_name,
@@ -115,7 +123,7 @@ def _read(
         is_to_unclear=is_to_unclear,
         is_twofold=bool(disputed),
         message_id=_message_id(named),
-        date=_date(named, defects),
+        date=read_date(_first(named, "date"), defects),
         plain=found.plain,
         html_body=found.html,
         attached=tuple(found.attached),
@@ -128,33 +136,35 @@ def _read(
     )
 
 
-def _headers(tree: email.message.Message, defects: dict[str, None]) -> Iterator[tuple[str, str]]:
+def _headers(tree: email.message.Message, defects: dict[str, None]) -> list[tuple[str, str]]:
     """Names and values, unfolded; encoded words as they are, since an address may not hide in one (RFC 2047 5)."""
+    found = []
     budget = MAX_HEADERS
     for name, raw in list(tree.raw_items())[:MAX_HEADER_LINES]:
-        whole = str(raw)
-        value = whole[: min(MAX_HEADER, budget)]
-        if len(whole) > len(value):
+        value = str(raw)
+        if len(value) > MAX_HEADER or len(value) > budget:
             defects["headers-cut"] = None
+            value = value[: min(MAX_HEADER, budget)]
         budget -= len(value)
         if not value.isascii() and ESCAPED.search(value):
             value, fault = decode(value.encode("utf-8", "surrogateescape"), "utf-8")
             defects[fault or "raw-8bit-header"] = None
-        yield name, _unfolded(value)
+        found.append((name, _unfolded(value) if "\n" in value or "\r" in value else value))
         if budget <= 0:
-            return
+            break
+    return found
 
 
 def _unfolded(value: str) -> str:
     """A header's value in one line, a blank for each fold (RFC 5322, 2.2.3)."""
-    if "\n" not in value and "\r" not in value:
-        return value
     plain = value.replace("\r\n", "\n")
     return LF_FOLD.sub(" ", plain) if "\r" not in plain else FOLD.sub(" ", value)
 
 
 def _shown(value: str, defects: dict[str, None]) -> str:
     """A header's value as a person sees it: encoded words read, no control characters."""
+    if value.isascii() and value.isprintable() and "=?" not in value:
+        return value.strip()
     text, fault = decode_header(value)
     if fault:
         defects[fault] = None
@@ -169,9 +179,8 @@ def _first(named: dict[str, list[str]], name: str) -> str:
     return found[0] if found else ""
 
 
-def _sender(headers: list[tuple[str, str]], defects: dict[str, None]) -> tuple[str, str]:
+def _sender(values: list[str], defects: dict[str, None]) -> tuple[str, str]:
     """The one address of the one From header; anything else is nobody (CVE-2023-27043: never the parser's best guess)."""
-    values = [value for key, value in headers if key.casefold() == "from"]
     if len(values) != 1:
         defects["no-from" if not values else "several-from"] = None
         return "", ""
@@ -185,19 +194,18 @@ def _sender(headers: list[tuple[str, str]], defects: dict[str, None]) -> tuple[s
     return f"{local}@{domain.lower()}", _shown(found.entries[0].name, defects)
 
 
-def _recipients(headers: list[tuple[str, str]], defects: dict[str, None]) -> tuple[tuple[str, ...], bool]:
+def _recipients(values: list[str], defects: dict[str, None]) -> tuple[tuple[str, ...], bool]:
     """The To header's mailboxes, and whether it names somebody beside them who could not be read.
 
     A To that names nobody at all (``undisclosed-recipients:;``, or words without an address) is not unclear.
     """
     found: dict[str, None] = {}
     is_unclear = False
-    for key, value in headers:
-        if key.casefold() == "to":
-            read = read_recipients(value)
-            found.update(dict.fromkeys(read.addresses))
-            defects.update(dict.fromkeys(f"to-{defect}" for defect in read.defects))
-            is_unclear = is_unclear or (len(read.entries) < max(read.count, 1) and may_hold_an_address(value))
+    for value in values:
+        read = read_recipients(value)
+        found.update(dict.fromkeys(read.addresses))
+        defects.update(dict.fromkeys([f"to-{defect}" for defect in read.defects]))
+        is_unclear = is_unclear or (len(read.entries) < max(read.count, 1) and may_hold_an_address(value))
     return tuple(found), is_unclear
 
 
@@ -205,20 +213,6 @@ def _message_id(named: dict[str, list[str]]) -> str:
     value = _first(named, "message-id")
     found = ID.search(value)
     return found[1] if found else value[:512]
-
-
-def _date(named: dict[str, list[str]], defects: dict[str, None]) -> datetime | None:
-    value = _first(named, "date")
-    if not value:
-        return None
-    try:
-        moment: datetime | None = parse_mail_date(value[:200]).value
-    except (ValueError, OverflowError, TypeError, AttributeError, IndexError):
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        defects["bad-date"] = None
-        return None
-    return moment
 
 
 @dataclass(slots=True, kw_only=True)
@@ -312,16 +306,26 @@ def _walk(tree: email.message.Message, defects: dict[str, None]) -> Iterator[tup
             defects["too-many-parts"] = None
             return
         payload = _raw(part)
-        if isinstance(payload, list) and part.get_content_type() != "message/rfc822":
-            is_choice = part.get_content_type() == "multipart/alternative"
+        kind = _kind(part) if isinstance(payload, list) else ""
+        if isinstance(payload, list) and kind != "message/rfc822":
+            is_choice = kind == "multipart/alternative"
             inner = [(one, (*path, Step(seen, number, is_choice))) for number, one in enumerate(payload)]
             stack.extend((one, depth + 1, way) for one, way in reversed(inner) if isinstance(one, email.message.Message))
         else:
             yield part, path
 
 
+def _media(part: email.message.Message) -> Media | None:
+    return part.media if isinstance(part, Part) else plain_media(part)
+
+
+def _kind(part: email.message.Message) -> str:
+    media = _media(part)
+    return part.get_content_type() if media is None else media.kind
+
+
 def _manner(part: email.message.Message, defects: dict[str, None]) -> _Manner:
-    media = plain_media(part)
+    media = _media(part)
     if media is not None and media.kind in TEXTS:
         return _Manner(kind=media.kind, charset=media.charset)
     kind = part.get_content_type()
@@ -360,11 +364,9 @@ def _attached_mail(
 
 def _text(part: email.message.Message, manner: _Manner, defects: dict[str, None], budget: int) -> str:
     octets = _octets(part, defects)[: budget * 4]
-    if not STATEFUL.match(manner.charset):  # in those, such octets are parts of characters
-        plain = octets.translate(BLANK_CONTROLS)
-        if plain != octets:
-            defects["control-in-body"] = None
-            octets = plain
+    if not STATEFUL.match(manner.charset) and octets.translate(None, NO_CONTROLS):  # there they are parts of characters
+        defects["control-in-body"] = None
+        octets = octets.translate(BLANK_CONTROLS)
     text, fault = decode(octets, manner.charset)
     if fault:
         defects[fault] = None

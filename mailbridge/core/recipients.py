@@ -54,7 +54,7 @@ class Recipients:
         """
         local, _, domain = rcpt.rpartition("@")
         base, _, tag = local.partition("+")
-        for known in (rcpt, f"{base}@{domain}"):
+        for known in (rcpt, f"{base}@{domain}") if self._addresses else ():
             if known.casefold() in self._addresses:
                 return _recipient(rcpt, self._addresses[known.casefold()], "" if known == rcpt else tag, is_token=_is_token(base))
         if domain.casefold().rstrip(".") in self._domains:
@@ -79,8 +79,8 @@ def unguessable_address(domain: str, random: bytes, *, prefix: str = "otp") -> s
 
 
 def _recipient(rcpt: str, identifier: str | None, tag: str, *, is_token: bool) -> Recipient:
-    ids = {name: tag for prefix, name in RUN_TAGS if tag.startswith(prefix) and len(tag) > len(prefix)}
-    name = next(iter(ids), None)
+    named = [name for prefix, name in RUN_TAGS if tag.startswith(prefix) and len(tag) > len(prefix)] if tag else ()
+    name = next(iter(named), None)
     return Recipient(
         rcpt=rcpt,
         identifier=identifier,

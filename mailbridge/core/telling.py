@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from mailbridge.core import lifetime
 from mailbridge.core.candidates import ascii_digits
 from mailbridge.core.dataclass import dataclass
-from mailbridge.core.notice import SHAPES
+from mailbridge.core.notice import has_shape
 from mailbridge.core.parts import Parts, plain_name
 from mailbridge.core.reading import Reader
 from mailbridge.core.script import folded
@@ -34,7 +34,7 @@ SPACELESS = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 BEFORE = re.compile(r"[.!?;](?=\s)|[。！？]")
 AFTER = re.compile(r"[.!?;。！？\n]")
 QUOTES = re.compile(r"[\"“„«‚‘「『]([^\"“”„«»‚‘’「」『』]{3,160})[\"”“»’‘」』]")
-LABEL = re.compile(r"\s*((?:[^\W\d_]+[ \-]?){1,3})\s?[:：]\s")
+LABEL = re.compile(r"\s*((?:[^\W\d_]++[ \-]?){1,3})\s?[:：]\s")
 LONG_END = 5
 """Words from which the end of a sentence alone does: "is your code at Acme" has none behind its label."""
 
@@ -85,7 +85,7 @@ class _Around:
 def doubt(parts: Parts, reader: Reader, value: str) -> str:
     """Why the words that call a value a code may be a stranger's; "" where the mail speaks of it itself. Total."""
     subject = next((line.text.strip() for line in parts.lines.get("subject", ())), "")
-    if not subject or SHAPES.search(subject[:300]):
+    if not subject or has_shape(subject[:300]):
         # A short message by a gateway has none: what a site shows of its users comes by mails. By the other the gate knows a notice, and
         # whether its sender is listed.
         return ""
@@ -134,7 +134,7 @@ def _begins_with_it(lines: _Lines) -> bool:
 
 
 def _is_quoted_name(text: str, value: str, reader: Reader) -> bool:
-    return any(_holds(one[1], value) and _is_of_codes(one[1], reader) for one in QUOTES.finditer(text))
+    return any(_holds(one[1], _plain(value)) and _is_of_codes(one[1], reader) for one in QUOTES.finditer(text))
 
 
 def _is_of_codes(text: str, reader: Reader) -> bool:
@@ -152,22 +152,22 @@ def _is_field(label: str, parts: Parts, reader: Reader) -> bool:
 def _parted(parts: Parts, value: str) -> _Lines:
     wanted = _plain(value)
     every = [(source, line.text.strip()) for source in SOURCES for line in parts.lines.get(source, ())]
-    told = [(source, text) for source, text in dict.fromkeys(every) if text and not HEADER.match(text)]
-    holding = {text for text in {text for _, text in told} if wanted in _plain(text)}
-    return _Lines(
-        every=tuple(told),
-        own=tuple(one for one in told if one[1] in holding),
-        others=tuple(one for one in told if one[1] not in holding),
-    )
+    told = [(source, text) for source, text in dict.fromkeys(every) if text and not ("@" in text and HEADER.match(text))]
+    own: list[tuple[str, str]] = []
+    others: list[tuple[str, str]] = []
+    for one in told:
+        (own if _holds(one[1], wanted) else others).append(one)
+    return _Lines(every=tuple(told), own=tuple(own), others=tuple(others))
 
 
-def _holds(text: str, value: str) -> bool:
-    return _plain(value) in _plain(text)
+def _holds(text: str, wanted: str) -> bool:
+    """Whether a text has a value, whatever parts the characters of it."""
+    text = ascii_digits(text)
+    return wanted in text or (wanted[:1] in text and wanted in SEPARATORS.sub("", text))
 
 
-def _plain(text: str) -> str:
-    plain = text if text.isascii() else ascii_digits(text)
-    return SEPARATORS.sub("", plain)
+def _plain(value: str) -> str:
+    return SEPARATORS.sub("", ascii_digits(value))
 
 
 def _place(plain: str, wanted: str) -> tuple[int, int] | None:
@@ -175,23 +175,30 @@ def _place(plain: str, wanted: str) -> tuple[int, int] | None:
     mail, and compiling it costs more than all else here."""
     at = plain.find(wanted[0]) if wanted else -1
     while at >= 0:
-        end = at
-        for char in wanted:
-            if end > at and SEPARATORS.match(plain, end):
-                end += 1
-            if not plain.startswith(char, end):
-                break
-            end += 1
-        else:
-            if not at or BOUND.match(plain, at - 1) is None:
-                return at, end
+        end = _end(plain, wanted, at)
+        if end >= 0 and (not at or BOUND.match(plain, at - 1) is None):
+            return at, end
         at = plain.find(wanted[0], at + 1)
     return None
 
 
+def _end(plain: str, wanted: str, at: int) -> int:
+    """Where a value ends that begins there in a text; -1 where none does."""
+    if plain.startswith(wanted, at):
+        return at + len(wanted)
+    end = at
+    for char in wanted:
+        if end > at and SEPARATORS.match(plain, end):
+            end += 1
+        if not plain.startswith(char, end):
+            return -1
+        end += 1
+    return end
+
+
 def _words(text: str) -> int:
     """How many words a text has; two characters of a script without blanks count as one."""
-    return len(WORD.findall(text)) + len(SPACELESS.findall(text)) // 2
+    return len(WORD.findall(text)) + (0 if text.isascii() else len(SPACELESS.findall(text)) // 2)
 
 
 def _around(text: str, value: str, reader: Reader) -> _Around | None:
@@ -209,13 +216,14 @@ def _around(text: str, value: str, reader: Reader) -> _Around | None:
     before = plain[start : min([begins, *(one[0] for one in calling)])] if calling else ""
     label = LABEL.match(plain)
     is_filled = label is not None and label.end() <= begins
+    words = _words(before)
     return _Around(
         before=before,
         behind=plain[max([ends, *(one[1] for one in labels)]) : end] if labels else "",
         outside=f"{plain[:start]} {plain[end:]}",
         label=label[1] if label is not None and is_filled and any(one[0] >= label.end() for one in calling) else "",
-        is_greeting=_words(before) > 0 and plain.rstrip().endswith(GREETING),
-        is_short=_words(before) <= MOST_GREETING and "," not in before,
+        is_greeting=words > 0 and plain.rstrip().endswith(GREETING),
+        is_short=words <= MOST_GREETING and "," not in before,
     )
 
 
@@ -251,4 +259,4 @@ def _is_told(texts: list[str], reader: Reader) -> bool:
 
 def _is_notice(text: str, reader: Reader) -> bool:
     plain = folded(text)
-    return reader.wording.invited.any(plain) or SHAPES.search(text) is not None
+    return reader.wording.invited.any(plain) or has_shape(text)

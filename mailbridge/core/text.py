@@ -45,6 +45,8 @@ def page_from_plain(text: str) -> Page:
 
 def _plain_links(text: str) -> list[Link]:
     links: list[Link] = []
+    if "://" not in text:
+        return links
     for match in URL.finditer(text[:MAX_HTML]):
         url = trimmed_url(match.group())
         if len(url) <= MAX_LINK:

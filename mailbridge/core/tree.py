@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from email.parser import BytesParser
 
 from mailbridge.core.limits import HEAD_END, has_bare_cr
-from mailbridge.core.media import Media, plain_media
+from mailbridge.core.media import UNTOLD, Media, media_of
 
 ENGINE_FAULTS = (RecursionError, ValueError, LookupError, TypeError, AttributeError, AssertionError)
 """What the standard library's parser has been seen to raise on octets that are no mail."""
@@ -22,27 +22,34 @@ ENGINE_FAULTS = (RecursionError, ValueError, LookupError, TypeError, AttributeEr
 MOST_PARTS = 100
 """Parts beyond which a mail is the engine's."""
 
-FIELD = re.compile(r"[!-9;-~]+:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)")
-"""A header with its continuations (RFC 5322, 2.2.3)."""
+FIELD = re.compile(r"(?<![^\n])[!-9;-~]+:[^\n]*(?:\n[ \t][^\n]*)*(?:\n|\Z)")
+"""A header with its continuations (RFC 5322, 2.2.3). Looked for at the beginning of a line only, so that a long line costs no more than
+its length."""
 
 DELIMITER_END = re.compile(rb"(--)?[ \t]*\r?(?:\n|\Z)")
 NEWLINE = 0x0A
 POLICY = email.policy.compat32
 
 
-def tree_of(content: bytes) -> email.message.Message:
-    """The tree of a mail.
+class Part(email.message.Message):
+    """A part of a mail in which every line is in its place. ``media`` is what its Content-Type says; None where only the library can tell."""
+
+    media: Media | None = UNTOLD
+
+
+def tree_of(content: bytes, *, is_sound: bool = False) -> email.message.Message:
+    """The tree of a mail; ``is_sound``: it is known that no CR stands in it but before a LF.
 
     Raises:
         ENGINE_FAULTS: as the engine does, on octets that are no mail.
     """
-    found = plain_tree(content)
+    found = plain_tree(content, is_sound=is_sound)
     return BytesParser().parsebytes(content) if found is None else found
 
 
-def plain_tree(content: bytes) -> email.message.Message | None:
+def plain_tree(content: bytes, *, is_sound: bool = False) -> email.message.Message | None:
     """The tree of a mail in which every line is in its place; None for any other. Total."""
-    if has_bare_cr(content):
+    if not is_sound and has_bare_cr(content):
         return None
     try:
         return _read(content, frozenset(), [MOST_PARTS])
@@ -59,7 +66,7 @@ def _read(content: bytes, outer: frozenset[str], room: list[int]) -> email.messa
     part = _headed(content[: end.start() + 1].decode("ascii", "surrogateescape"))
     if part is None:
         return None
-    media = plain_media(part) or Media(part.get_content_type())
+    media = part.media or Media(part.get_content_type())
     if media.kind.startswith("message/"):
         return None
     body = content[end.end() :]
@@ -69,16 +76,21 @@ def _read(content: bytes, outer: frozenset[str], room: list[int]) -> email.messa
     return part if _fill(part, media, body, outer, room) else None
 
 
-def _headed(head: str) -> email.message.Message | None:
+def _headed(head: str) -> Part | None:
     """A part with its headers; None where a line of its head is neither a header nor the continuation of one."""
-    part = email.message.Message(policy=POLICY)
-    at = 0
-    while at < len(head):
-        found = FIELD.match(head, at)
-        if found is None:
-            return None
-        part.set_raw(*POLICY.header_source_parse([found.group()]))
-        at = found.end()
+    fields: list[str] = FIELD.findall(head)
+    if sum(map(len, fields)) != len(head):
+        return None
+    part = Part(policy=POLICY)
+    is_told = False
+    for field in fields:
+        name, _, value = field.partition(":")
+        value = value.lstrip(" \t").rstrip("\r\n")
+        if not value or value[0] in "\r\n":  # some versions of the engine take off a first fold, too
+            name, value = POLICY.header_source_parse([field])
+        part.set_raw(name, value)
+        if not is_told and name.lower() == "content-type":
+            part.media, is_told = media_of(value), True
     return part
 
 

@@ -11,7 +11,7 @@ INVISIBLE = re.compile(
 
 def tidy(text: str) -> str:
     """Without characters that are not seen, every run of blanks one space."""
-    return " ".join(visible(text).split())
+    return " ".join((text if text.isascii() else INVISIBLE.sub("", text)).split())
 
 
 def visible(text: str) -> str:

@@ -40,7 +40,9 @@ LONGEST_TEXT = 262_144
 SHIPPED = "mailbridge/rules/"
 """How the names of rule files begin that come with mailbridge."""
 
-ATTESTED = re.compile(rb"\n(?i:dkim-signature|arc-seal|authentication-results)[ \t]*:")
+ATTESTED = re.compile(rb"\n[dDaA](?:(?<=[dD])(?i:kim-signature)|(?<=[aA])(?i:rc-seal|uthentication-results))[ \t]*:")
+"""DKIM-Signature, ARC-Seal, Authentication-Results. By its first letter most lines are passed over in half of the time."""
+
 MOST_READINGS = 10
 LARGEST_READ_AGAIN = 262_144
 """How often a mail is read again under other descriptions, and up to what size: a code mail has a few kB and one or two of them."""

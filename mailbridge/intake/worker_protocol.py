@@ -52,7 +52,7 @@ def encoder() -> msgspec.msgpack.Encoder:
 
 
 def decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]:
-    """Decodes octets as a ``kind``. Raises (when called): msgspec.ValidationError for other octets.
+    """Decodes octets as a ``kind``.
 
     Raises (when called): msgspec.ValidationError for octets that are none.
     """

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from mailbridge.core.notice import notice
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailbridge.core.notice import SHAPES, has_shape, notice
 from mailbridge.core.parse import parse
 
 
@@ -77,3 +81,21 @@ def test_a_notice_is_known_by_what_it_shows(headers: str) -> None:
 def test_a_code_mail_is_no_notice(headers: str) -> None:
     """A list of the recipient's own, an answer address of the site's own, and the words of code mails say nothing of a user."""
     assert sign(headers) == ""
+
+
+PLAIN_SHAPES = re.sub(r"\\s[+*]?|\.\{0,\d+\}", "[ ]", SHAPES.pattern.removeprefix("(?ix)"))
+"""The shapes with one blank for whatever may stand between their words."""
+
+BRANCHES = re.split(r"\|\s", PLAIN_SHAPES)
+"""The shapes one by one; the inner alternatives have no blank behind their mark."""
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+@settings(max_examples=40)
+@given(data=st.data())
+def test_a_shape_is_seen_by_its_stem(branch: str, data: st.DataObject) -> None:
+    """Every shape holds one of the words that are looked for first, as far as it can be written in ASCII."""
+    text = data.draw(st.from_regex(re.compile(f"(?ix){branch}"), fullmatch=True))
+    plain = text.encode("ascii", "ignore").decode()
+    assert has_shape(text)
+    assert has_shape(plain) == (SHAPES.search(plain) is not None)

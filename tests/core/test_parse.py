@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from mailparser.dates import parse_mail_date
 
 from mailbridge.core.limits import MAX_CONTENT, MAX_HEADER_LINES, MAX_HEADERS
 from mailbridge.core.mail import Message
@@ -43,6 +44,27 @@ def test_a_simple_mail_is_read() -> None:
     assert "verification code is 482913." in text(message)
     assert message.html is None
     assert message.defects == ()
+
+
+DATES = st.tuples(
+    st.sampled_from(["Mon, ", "Sun, ", "", "Tue,", "mon, "]),
+    st.sampled_from(["1", "01", "29", "31", "32", "0"]),
+    st.sampled_from([" Jan ", " Feb ", " Jun ", " Dec ", " dec "]),
+    st.sampled_from(["1900", "1899", "2000", "2024", "2026", "2100", "26"]),
+    st.sampled_from([" 00:00:00 ", " 23:59:59 ", " 24:00:00 ", " 12:60:00 ", " 12:00:60 ", " 12:00 "]),
+    st.sampled_from(["+0000", "-0000", "+0530", "-0730", "+1460", "+9959", "GMT", "EST"]),
+    st.sampled_from(["", " (UTC)", " (CEST)", " (x (y))", " ("]),
+).map("".join)
+
+
+@given(DATES)
+@example("Mon, 01 Jun 2026 12:00:00 +0200 (CEST)")
+@example("29 Feb 2024 23:59:59 -0730")
+def test_a_date_is_what_mail_parser_reads(text: str) -> None:
+    """Whether it is written as usual or not."""
+    found, expected = mail(b"Date: " + text.encode() + b"\r\n").date, parse_mail_date(text).value
+    assert found == expected
+    assert found is None or found.tzinfo is UTC
 
 
 @pytest.mark.parametrize("name", ["alternative", "related_in_mixed"])
