@@ -89,8 +89,10 @@ def test_the_database_refuses_nonsense(schema: apsw.Connection, nonsense: str) -
     "statement",
     [
         "INSERT INTO mail (fingerprint, received_at, ingress, verdict, size, facts) VALUES ('g', 1, 'smtp', 'code', 1, 'f')",
-        "INSERT INTO delivery (mail_id, target, line, identifier, sender, kind, content, lifetime, state, received_at, deadline)"
-        " VALUES (1, 'skyvern', '2', 'x', 's', 'code', 'c', 1, 'pending', 1, 2)",
+        (
+            "INSERT INTO delivery (mail_id, target, line, identifier, sender, kind, content, lifetime, state, received_at, deadline)"
+            " VALUES (1, 'skyvern', '2', 'x', 's', 'code', 'c', 1, 'pending', 1, 2)"
+        ),
         "UPDATE delivery SET state = 'delivered', standing = 2, kind = 'code', final_at = 9, due_at = NULL WHERE id = 1",
         "INSERT INTO journal (at, event, mail_id) VALUES (1, 'stored', 1)",
     ],
