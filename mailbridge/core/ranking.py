@@ -71,7 +71,8 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
     if F.IN_SUBJECT in features and not reading.texts[index][: shape.start].strip(EDGES):
         features.add(F.HEADS_SUBJECT)
     may_be_of_thing = not features.isdisjoint(LABELLED) and features.isdisjoint(OF_NUMBER)
-    is_of_thing = may_be_of_thing and reading.is_label_of_thing(index, shape, naming)
+    is_mid_sentence = F.MID_SENTENCE in features
+    is_of_thing = may_be_of_thing and reading.is_label_of_thing(index, shape, naming, is_mid_sentence=is_mid_sentence)
     if is_of_thing:
         features -= {F.BESIDE_LABEL, *LABELLED}
         features.add(F.LABEL_EARLIER)

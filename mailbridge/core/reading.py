@@ -294,7 +294,7 @@ class Reading:
             return False
         if len(word) < SHORTEST_THING and SPACELESS_LETTER.match(word[-1]) is None:
             return False
-        return not any(end == len(head) for _, end in self._wording.act.spans(head))
+        return not any(end == len(head) for _, end in (*self._wording.act.spans(head), *self._told(head)))
 
     def _is_before_thing(self, text: str, shape: Shape) -> bool:
         """Whether a sentence begins with the shape, and goes on with a word that is not near one for signing in."""
@@ -305,13 +305,13 @@ class Reading:
         between = [tail[:start] for start, _ in self._wording.act.spans(tail)]
         return not any(BREAK.search(one) is None and max(map(len, one.split()), default=0) <= SHORT_WORD for one in between)
 
-    def is_label_of_thing(self, index: int, shape: Shape, naming: Naming) -> bool:
+    def is_label_of_thing(self, index: int, shape: Shape, naming: Naming, *, is_mid_sentence: bool) -> bool:
         """Whether the label beside a number is that of a thing, and the number too: ``The password for account 482913 has changed``. Where
-        the mail says to keep it secret, or that it works once, it means the number."""
+        the mail says to keep it secret, or that it works once, it means the number. ``is_mid_sentence``: words stand on both sides."""
         text = self.texts[index]
         if naming.before == "code" and naming.gap <= TOUCHING:
             return False
-        is_apart = naming.before == "code" and self._is_behind_thing(text, shape)
+        is_apart = is_mid_sentence and naming.before == "code" and self._is_behind_thing(text, shape)
         return (is_apart or self._wording.notice.any(folded(text))) and not self._has(self._wording.secret, self._wording.once)
 
     def _has(self, *kinds: Words) -> bool:
