@@ -9,10 +9,10 @@ from mailbridge.core import script
 from mailbridge.core.candidates import DIGIT, Shape, ascii_digits, masked
 from mailbridge.core.dataclass import dataclass
 from mailbridge.core.looks import COPYRIGHT_LINE, SHORT_NUMBER, has_copyright
-from mailbridge.core.naming import OWN_NAME
+from mailbridge.core.naming import EDGES, OWN_NAME
 from mailbridge.core.parts import Parts
 from mailbridge.core.presence import Presence
-from mailbridge.core.reading import EDGES, Reader, without_names
+from mailbridge.core.reading import Reader, without_names
 
 LONG_TEXT = 2_000
 SHORT_TEXT = 600

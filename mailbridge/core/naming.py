@@ -10,6 +10,16 @@ from mailbridge.core.dataclass import dataclass
 from mailbridge.core.labels import REACH, Label
 from mailbridge.core.script import folded
 
+EDGES = " \t\"'*_`.:;,!()[]{}<>|«»“”„‘’「」【】『』-–—=~#・。、，：→▶►›"
+ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "॥", "؟", "۔", "։", "።", "།", "။", "។", ":", "：", "՝")
+"""Marks that end a sentence, or introduce what follows."""
+
+BREAK = re.compile(r"[,;:.!?，、；：。！？،؛؟۔।॥։՝።၊။។]")
+"""What parts a word that ends one thought from an instruction that begins the next."""
+
+FRAGMENT = 3
+"""Words up to which a line above a number may be its name, and is no sentence."""
+
 NEAR = 60
 FAR = 90
 """Characters beyond which a word like "password" is of another thought, though no stop ends its sentence."""

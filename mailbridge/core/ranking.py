@@ -10,8 +10,8 @@ from mailbridge.core.evidence import Evidence
 from mailbridge.core.features import CLOSELY, NAMING, Feature
 from mailbridge.core.looks import Look
 from mailbridge.core.mail import Line
-from mailbridge.core.naming import Naming
-from mailbridge.core.reading import EDGES, ENDS, Reader, Reading
+from mailbridge.core.naming import EDGES, ENDS, Naming
+from mailbridge.core.reading import Reader, Reading
 
 APART = 30
 """Characters beside a candidate up to which its emphasis is its own, and not that of a heading around it."""
@@ -68,11 +68,11 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
     if F.BESIDE_LABEL in features:
         # What is called a code right beside it needs no look.
         features.difference_update({F.ZIP, F.ELSE_MENTIONED} if F.CODE_MENTIONED in features else {F.ZIP})
-    if F.IN_SUBJECT in features and not reading.texts[index][: shape.start].strip(EDGES):
+    text, things = reading.texts[index], reading.things
+    if F.IN_SUBJECT in features and not text[: shape.start].strip(EDGES):
         features.add(F.HEADS_SUBJECT)
-    may_be_of_thing = not features.isdisjoint(LABELLED) and features.isdisjoint(OF_NUMBER)
-    is_mid_sentence = F.MID_SENTENCE in features
-    is_of_thing = may_be_of_thing and reading.is_label_of_thing(index, shape, naming, is_mid_sentence=is_mid_sentence)
+    is_unsure = not features.isdisjoint(LABELLED) and features.isdisjoint(OF_NUMBER)
+    is_of_thing = is_unsure and things.has_label(text, shape, naming, is_mid_sentence=F.MID_SENTENCE in features)
     if is_of_thing:
         features -= {F.BESIDE_LABEL, *LABELLED}
         features.add(F.LABEL_EARLIER)
@@ -92,17 +92,12 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
     is_only = shape.value == context.lone and F.SUBJECT_OF_ELSE not in features
     if is_only and (is_introduced or context.is_bare):
         features.add(F.LONE)
-        is_apart = is_alone or F.MARKED in features or (F.AFTER_COLON in features and _is_last(reading.texts[index], shape))
-        is_free = not is_named and (is_apart or not context.has_links)
+        is_apart = is_alone or F.MARKED in features or (F.AFTER_COLON in features and _is_last(text, shape))
+        is_free = not is_named and not is_of_thing and (is_apart or not context.has_links)
         if F.SIGN_IN in features:
-            is_announced = F.LABEL_EARLIER in features
-            if (
-                is_free
-                and not is_of_thing
-                and not reading.is_of_thing(index, shape, is_alone=is_apart, is_announced=is_announced)
-            ):
+            if is_free and not things.has_number(text, shape, is_alone=is_apart, is_announced=F.LABEL_EARLIER in features):
                 features.add(F.LONE_FOR_SIGN_IN)
-        elif context.is_of_site and not is_named and features.isdisjoint(ELSEWHERE) and not reading.is_numbered(index, shape):
+        elif context.is_of_site and not is_named and features.isdisjoint(ELSEWHERE) and not things.is_numbered(text, shape):
             features.add(F.LONE_OF_SITE)
     elif not is_named and features.isdisjoint({F.CODE_MENTIONED, F.SIGN_IN, F.ORIGIN_BOUND}):
         features.add(F.UNNAMED)
