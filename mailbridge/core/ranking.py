@@ -85,7 +85,7 @@ def _amend(evidence: Evidence, naming: Naming, reading: Reading, index: int, con
             features.add(F.IN_TABLE)
         is_headed = F.EMPHASISED in features and F.IN_TABLE not in features and reading.beside(index, -1) is not None
         is_introduced = is_named or is_headed
-        if F.SIGN_IN in features and not is_named and features.isdisjoint(OF_CODE) and reading.is_below_thing(index):
+        if not is_named and features.isdisjoint(OF_CODE) and reading.is_below_thing(index):
             features.add(F.UNNAMED)
     else:
         is_introduced = True

@@ -200,11 +200,12 @@ class Reading:
         return found
 
     def is_below_thing(self, index: int) -> bool:
-        """Whether the line above may be the name of a thing, and no line says to enter something, to keep it secret, or that it works once."""
+        """Whether the line above may be the name of a thing, in a part that speaks of signing in and tells neither to enter something, nor
+        to keep it secret, nor that it works once."""
         above = self.beside(index, -1)
         if above is None or not self.things.is_name(self.texts[above]):
             return False
-        return not (self.things.is_kept or self.things.is_entered)
+        return self.things.is_signed_in and not (self.things.is_kept or self.things.is_entered)
 
     def _is_to_be_entered(self, text: str, shape: Shape, naming: Naming) -> bool:
         """Whether somebody is an instruction to enter it, in a line that also says what for."""

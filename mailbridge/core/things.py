@@ -50,6 +50,11 @@ class Things:
         return any(self._wording.secret.any(line) or self._wording.once.any(line) for line in map(folded, self._texts))
 
     @cached_property
+    def is_signed_in(self) -> bool:
+        """Whether a line speaks of signing in, or of confirming something."""
+        return any(map(self._wording.act.any, map(folded, self._texts)))
+
+    @cached_property
     def is_entered(self) -> bool:
         """Whether a line says to enter something."""
         return any(map(self._wording.enter.any, map(folded, self._texts)))
