@@ -140,7 +140,7 @@ def test_no_canary_is_found(tmp_path: Path, form: str, env: dict[str, str]) -> N
         said = [*watch.said, house.log.read_text(encoding="utf-8")]
     assert len(watch.sealed) > 20
     for witness in ("outcome=dead", "alarm.raised", "mail.deferred", "outcome=expired"):
-        assert witness in said[-1].replace('": "', "=")  # as JSON has it
+        assert witness in said[-1].replace('":"', "=")  # as JSON has it
     secrets = [*CANARIES, "sk-canary-key"]
     assert [text for text in said if any(secret in text for secret in secrets)] == []
 
