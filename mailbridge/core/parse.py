@@ -1,7 +1,8 @@
 """Any octets become a Message: bounded work, no exception, and what was odd is named.
 
-The engine is the standard library's; `core.dates` reads the Date header, and `core.address_list` the addresses. Around them stand limits that were measured to be needed: nested parts raise, a header of 100,000 parameters takes
-seconds, and a charset can name a codec that never ends.
+The engine is the standard library's; `core.dates` reads the Date header, and `core.address_list` the addresses. Around them stand limits
+that were measured to be needed: nested parts raise, a header of 100,000 parameters takes seconds, and a charset can name a codec that
+never ends.
 """
 
 from __future__ import annotations

@@ -354,7 +354,7 @@ def is_host_allowed(host: str, allowed: Sequence[str]) -> bool:
 
 
 def _matches(address: str, patterns: Sequence[str]) -> bool:
-    return _pattern(tuple(patterns)).match(address.casefold()) is not None
+    return bool(patterns) and _pattern(tuple(patterns)).match(address.casefold()) is not None
 
 
 @functools.cache

@@ -17,11 +17,9 @@ from mailbridge.core.script import SPACELESS_LETTER, folded
 from mailbridge.core.wording import Wording
 from mailbridge.core.words import Span
 
-COPULA = re.compile(
-    "is|ist|est|es|è|é|este|jest|to|är|er|on|ir|yra|je|là|adalah|ialah|estas|lautet|reads|ito|hai|howa|huwa|einai|eshte|është|είναι"
-    "|הוא|היא|هو|هي"
-)
-"""What stands between a name and its value in sentences of many languages: ``este 482913``."""
+COPULA = re.compile("ist|est|este|jest|yra|adalah|ialah|estas|lautet|reads|ito|hai|howa|huwa|einai|eshte|është|είναι|הוא|היא")
+"""What stands between a name and its value in sentences of many languages: ``este 482913``. A word shorter than SHORTEST_THING names
+nothing anyway."""
 
 SHORTEST_THING = 3
 """Letters that the name of a thing has at least, where words have blanks between."""
