@@ -116,7 +116,7 @@ class Reading:
         self._reader = reader
         self._wording = reader.wording
         self._names = names
-        self.things = Things(texts, reader.labels, reader.wording, names)
+        self.things = Things(texts, reader.wording, names)
 
     def shapes(self, index: int) -> tuple[Shape, ...]:
         """What has the shape of a code in a line; the sender's own name is refused."""

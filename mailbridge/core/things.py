@@ -6,11 +6,10 @@ Notices name things by numbers of every form that codes have, and they speak of 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 from mailbridge.core.candidates import Shape
-from mailbridge.core.labels import Label
 from mailbridge.core.naming import ADJACENT, BESIDE, BREAK, CLOSES, EDGES, FRAGMENT, NEAR, NUMBERED, TOUCHING, Naming
 from mailbridge.core.parts import plain_name
 from mailbridge.core.script import SPACELESS_LETTER, folded
@@ -32,13 +31,10 @@ COLONS = (":", "：")
 
 
 class Things:
-    """Tells it of the numbers of one part. ``labels`` finds the labels of a line, ``names`` are those of the sender."""
+    """Tells it of the numbers of one part. ``names`` are those of the sender."""
 
-    def __init__(
-        self, texts: Sequence[str], labels: Callable[[str], tuple[Label, ...]], wording: Wording, names: frozenset[str]
-    ) -> None:
+    def __init__(self, texts: Sequence[str], wording: Wording, names: frozenset[str]) -> None:
         self._texts = texts
-        self._labels = labels
         self._wording = wording
         self._names = names
 
@@ -77,8 +73,6 @@ class Things:
         if is_alone:
             head = text[: shape.start]
             return head.rstrip().endswith(COLONS) and self.is_name(head)
-        if self._is_told_directly(text, shape):
-            return False
         return self._is_behind_thing(text, shape) or (not is_announced and self._is_before_thing(text, shape))
 
     def is_numbered(self, text: str, shape: Shape) -> bool:
@@ -121,14 +115,6 @@ class Things:
         """Whether what stands between two things begins with ``and``."""
         joint = self._wording.sharing.match(between)
         return joint is not None and any(map(str.isalpha, joint.group())) and not joint.group()[-1].isalpha()
-
-    def _is_told_directly(self, text: str, shape: Shape) -> bool:
-        """Whether an instruction to enter something stands right before a shape, or right behind it and before no name of a code."""
-        head, tail = _head(text, shape), folded(text[shape.end : shape.end + NEAR])
-        if any(end == len(head) for _, end in self.told(head)):
-            return True
-        is_told = any(not tail[:start].strip(EDGES) for start, _ in self.told(tail))
-        return is_told and not any(label.is_code and label.start >= shape.end for label in self._labels(text))
 
     def _is_behind_thing(self, text: str, shape: Shape) -> bool:
         """Whether a word stands right before a shape that may name a thing; or the shape stands in brackets."""

@@ -51,6 +51,7 @@ CHANGES = (
     "Your password for account {number} was changed.",
     "The password of account {number} has been reset.",
     "The PIN of your card {number} was changed.",
+    "Your passcode for device {number} works again.",
     "Ihr Passwort für Konto {number} wurde zurückgesetzt.",
     "La contraseña de la cuenta {number} ha sido cambiada.",
     "Le mot de passe du compte {number} a été modifié.",
@@ -74,6 +75,8 @@ FACTS = (
     "{Thing}: {number}\n\nSign in to see it.",
     "{Thing}: {number}\nSign in to see it: https://larch.example/login",
     "{Thing} number: {number}\n\nSign in to see it.",
+    "N° de demande: {number}\n\nSign in to see it.",
+    "Here is the number of the {thing}: {number}\n\nSign in to see it.",
     "{Thing}\n{number}\n\nSign in to see it.",
     "Hello Ann,\n\nThere is news about this:\n\n{Thing}\n{number}\n\nPlease log in to your account: https://larch.example/login",
 )
@@ -93,10 +96,17 @@ BODIES = (
     "{heading}\n\n{number}\n\nEnter it to sign in.",
     "{heading}\n\n{number}\n\nIt is valid for 10 minutes. If you did not try to log in, ignore this mail.",
     "{heading}\n{number}\nDo not share it with anyone.",
+    "{heading}\n\n{number}\n\nSomebody is signing in to your account. Do not share it with anyone.",
+    "{heading}\n\n{number}",
 )
 NUMBERS = ("482913", "77310")
 SUBJECTS = ("", "Notice", "About {number}")
 CODES = (
+    "Your sign-in code is listed below. Please type it into the open window. {number} This mail can be ignored if you did not ask for it.",
+    "Acme: {number} to verify your number",
+    "Your login code for Maple {number} is only for you. Do not share it with anyone.",
+    "Larch: {number}\n\nSomebody is signing in to your account.",
+    "Login: {number}\n\nSomebody is signing in to your account.",
     "{number} to sign in to Acme",
     "To sign in use {number}",
     "To sign in to Acme: {number}",
