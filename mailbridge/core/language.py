@@ -10,8 +10,8 @@ from dataclasses import field
 from typing import Any
 
 from mailbridge.core.dataclass import dataclass
+from mailbridge.core.entries import Morphology, faults
 from mailbridge.core.script import folded, normal
-from mailbridge.core.words import Morphology, faults
 
 WORD_TABLES = (
     *("code", "other", "idiom", "enter", "act", "expiry", "minutes", "hours"),

@@ -6,10 +6,11 @@ import pytest
 
 from mailbridge.config.rulepack import rule_sources
 from mailbridge.config.settings import RuleSettings
+from mailbridge.core.entries import Morphology
 from mailbridge.core.rules import load
 from mailbridge.core.script import folded
 from mailbridge.core.wording import read_language
-from mailbridge.core.words import MOST_KEPT, Index, Morphology, Words
+from mailbridge.core.words import MOST_KEPT, Index, Words
 
 SHIPPED = [source for source in rule_sources(RuleSettings()) if "/wording/" in source[0]]
 PROOFS = [folded(proof) for name, text in SHIPPED for proof in read_language(name, text).proofs.values()]
